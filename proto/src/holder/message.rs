@@ -1,0 +1,463 @@
+//! What the frames say.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::frame::{FrameError, MAX_DATA, MORE, OPTIONAL, Raw, header};
+use crate::id::{ProcessIdentity, SessionId};
+use crate::refusal::Refusal;
+use crate::session::{Exit, Size};
+
+/// Where a client wants to begin, and as what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Attach {
+    /// No output at all: the daemon's control connection, or a probe. Displaces nobody.
+    Nothing,
+    /// The present screen, then everything after it.
+    Screen,
+    /// Output from this offset on. What is no longer there is told as a `Lost` frame.
+    Offset(u64),
+}
+
+/// First frame of every client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Highest protocol version the client speaks.
+    pub version: u16,
+    /// Who it is, for people: `delightd`, `delightctl attach`.
+    pub client: String,
+    /// Where it wants to begin.
+    pub attach: Attach,
+    /// Whether it wants to type and to set the size. Granted if nobody controls or `take` is set.
+    #[serde(default)]
+    pub control: bool,
+    /// Take control from whoever has it; they go on as viewers and are told.
+    #[serde(default)]
+    pub take: bool,
+    /// Whether it is the daemon: may start, signal and close. The holder serves one daemon; the newest wins.
+    #[serde(default)]
+    pub daemon: bool,
+    /// The client's terminal size; used when it controls.
+    #[serde(default)]
+    pub size: Option<Size>,
+}
+
+/// The holder's answer to [`Hello`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// Highest protocol version the holder speaks.
+    pub version: u16,
+    /// The session it holds.
+    pub session: SessionId,
+    /// The holder process.
+    pub process: ProcessIdentity,
+    /// The newest generation, 0 before the first.
+    pub generation: u64,
+    /// The runner, while it is alive.
+    #[serde(default)]
+    pub runner: Option<Started>,
+    /// How the newest runner ended, if it has.
+    #[serde(default)]
+    pub exited: Option<Exited>,
+    /// Present terminal size.
+    pub size: Size,
+    /// First output offset still kept.
+    pub start_offset: u64,
+    /// Output offset of the next byte.
+    pub end_offset: u64,
+    /// Whether this client controls.
+    pub control: bool,
+    /// Present troubles, in words for the owner.
+    #[serde(default)]
+    pub troubles: Vec<String>,
+}
+
+/// How a runner's standard streams are set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stdio {
+    /// One pseudo-terminal for all three.
+    Pty,
+    /// Pipes: input to stdin, stdout to the journal; stderr is journaled apart and never mixed into the output.
+    Pipes,
+}
+
+/// Starts a runner. Only the daemon may, and only when none is alive.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// Number of this runner; must exceed every earlier one.
+    pub generation: u64,
+    /// Program and arguments; at least one. A program without `/` is looked up in `PATH` of `env`.
+    pub argv: Vec<String>,
+    /// The whole environment: nothing is inherited.
+    pub env: Vec<(String, String)>,
+    /// Absolute working directory.
+    pub cwd: String,
+    /// Streams.
+    pub stdio: Stdio,
+    /// Terminal size at start.
+    pub size: Size,
+    /// Whether the holder stays when the runner and its tree have ended, for the next generation.
+    pub keep: bool,
+}
+
+/// An environment can hold secrets: only its names are ever printed.
+impl std::fmt::Debug for Start {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Start")
+            .field("generation", &self.generation)
+            .field("argv", &self.argv.first())
+            .field("env", &self.env.iter().map(|(name, _)| name).collect::<Vec<_>>())
+            .field("cwd", &self.cwd)
+            .field("stdio", &self.stdio)
+            .field("size", &self.size)
+            .field("keep", &self.keep)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A runner is up: its program has been executed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// Its generation.
+    pub generation: u64,
+    /// The process.
+    pub process: ProcessIdentity,
+    /// Output offset at its start.
+    pub offset: u64,
+}
+
+/// A runner could not be started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartFailed {
+    /// The generation that failed.
+    pub generation: u64,
+    /// What, why, fix.
+    pub refusal: Refusal,
+}
+
+/// A runner ended and everything it wrote is in the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exited {
+    /// Its generation.
+    pub generation: u64,
+    /// How it ended, from `waitpid`.
+    pub exit: Exit,
+    /// Unix milliseconds.
+    pub at_ms: u64,
+    /// Output offset after its last byte.
+    pub offset: u64,
+    /// Descendants still alive. When it is not 0 a [`FromHolder::TreeGone`] follows once they are gone.
+    pub survivors: u32,
+}
+
+/// Something is wrong, or is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// All present troubles, in words for the owner; empty when all is well again.
+    pub troubles: Vec<String>,
+}
+
+/// Who controls changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlChange {
+    /// Whether it is the client that reads this.
+    pub you: bool,
+    /// The controlling client's name for itself; `None` when nobody controls.
+    pub by: Option<String>,
+}
+
+/// Frames from a client to the holder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToHolder {
+    /// Who I am. First, and once.
+    Hello(Hello),
+    /// Start a runner (daemon only).
+    Start(Box<Start>),
+    /// Bytes for the runner; `tag` ≠ 0 asks for [`FromHolder::InputDone`] once all of them are written to it.
+    /// The controller and the daemon may send it.
+    Input {
+        /// The caller's number for it, or 0.
+        tag: u64,
+        /// At most [`MAX_DATA`].
+        bytes: Vec<u8>,
+    },
+    /// The controller's terminal has this size now.
+    Resize(Size),
+    /// Signal the runner's whole process tree (daemon only). Answered by `TreeGone` once nothing of it is alive.
+    SignalTree {
+        /// Signal number.
+        signal: i32,
+    },
+    /// Take control.
+    TakeControl,
+    /// Give control up.
+    ReleaseControl,
+    /// End the holder (daemon only). Refused while anything of the tree is alive.
+    Close,
+}
+
+/// Frames from the holder to a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FromHolder {
+    /// Answer to `Hello`.
+    Welcome(Welcome),
+    /// A runner is up.
+    Started(Started),
+    /// A runner could not be started.
+    StartFailed(StartFailed),
+    /// A runner ended.
+    Exited(Exited),
+    /// Nothing of the tree is alive any more.
+    TreeGone {
+        /// Generation.
+        generation: u64,
+    },
+    /// Output.
+    Output {
+        /// Offset of the first byte.
+        offset: u64,
+        /// At most [`MAX_DATA`].
+        bytes: Vec<u8>,
+    },
+    /// Bytes that make a freshly reset terminal look like the session's; live output follows from `offset`.
+    Screen {
+        /// Offset up to which output is in the picture.
+        offset: u64,
+        /// Size it was drawn for.
+        size: Size,
+        /// Another `Screen` frame continues it.
+        more: bool,
+        /// At most [`MAX_DATA`].
+        bytes: Vec<u8>,
+    },
+    /// Output `from..to` cannot be had (retention, or a full disk while it was written).
+    Lost {
+        /// First lost offset.
+        from: u64,
+        /// First offset that can be had.
+        to: u64,
+    },
+    /// The terminal's size changed.
+    Resized(Size),
+    /// The input with this tag has been written to the runner.
+    InputDone {
+        /// The caller's number.
+        tag: u64,
+    },
+    /// The input with this tag will never be written whole.
+    InputFailed {
+        /// The caller's number.
+        tag: u64,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Control changed hands.
+    Control(ControlChange),
+    /// Troubles changed.
+    Trouble(Trouble),
+    /// The last request was refused; the connection stays.
+    Refused(Refusal),
+}
+
+/// Frame types. Below 0x80: to the holder.
+mod kind {
+    pub(super) const HELLO: u8 = 0x01;
+    pub(super) const START: u8 = 0x02;
+    pub(super) const INPUT: u8 = 0x03;
+    pub(super) const RESIZE: u8 = 0x04;
+    pub(super) const SIGNAL_TREE: u8 = 0x05;
+    pub(super) const TAKE_CONTROL: u8 = 0x06;
+    pub(super) const RELEASE_CONTROL: u8 = 0x07;
+    pub(super) const CLOSE: u8 = 0x08;
+    pub(super) const WELCOME: u8 = 0x81;
+    pub(super) const STARTED: u8 = 0x82;
+    pub(super) const START_FAILED: u8 = 0x83;
+    pub(super) const EXITED: u8 = 0x84;
+    pub(super) const TREE_GONE: u8 = 0x85;
+    pub(super) const OUTPUT: u8 = 0x86;
+    pub(super) const SCREEN: u8 = 0x87;
+    pub(super) const LOST: u8 = 0x88;
+    pub(super) const RESIZED: u8 = 0x89;
+    pub(super) const INPUT_DONE: u8 = 0x8a;
+    pub(super) const INPUT_FAILED: u8 = 0x8b;
+    pub(super) const CONTROL: u8 = 0x8c;
+    pub(super) const TROUBLE: u8 = 0x8d;
+    pub(super) const REFUSED: u8 = 0x8e;
+}
+
+/// The type of [`FromHolder::Output`], for readers that handle it without copying (see [`output`]).
+pub const OUTPUT: u8 = kind::OUTPUT;
+
+/// Header and offset of an output frame whose bytes follow: the holder's hot path writes both with one `writev`.
+#[must_use]
+pub fn output_header(offset: u64, len: usize) -> [u8; 16] {
+    let mut head = [0u8; 16];
+    head[..8].copy_from_slice(&header(kind::OUTPUT, 0, 8 + len));
+    head[8..].copy_from_slice(&offset.to_le_bytes());
+    head
+}
+
+/// Offset and bytes of a raw output frame, borrowed.
+///
+/// # Errors
+/// [`FrameError::Payload`] when it is shorter than its offset.
+pub fn output(raw: Raw<'_>) -> Result<(u64, &[u8]), FrameError> {
+    let (offset, bytes) = number(raw)?;
+    Ok((offset, bytes))
+}
+
+fn bad(raw: Raw<'_>, reason: impl Into<String>) -> FrameError {
+    FrameError::Payload { kind: raw.kind, reason: reason.into() }
+}
+
+fn number(raw: Raw<'_>) -> Result<(u64, &[u8]), FrameError> {
+    let (head, rest) =
+        raw.payload.split_first_chunk::<8>().ok_or_else(|| bad(raw, "it is shorter than 8 bytes"))?;
+    Ok((u64::from_le_bytes(*head), rest))
+}
+
+fn size(raw: Raw<'_>, bytes: &[u8]) -> Result<Size, FrameError> {
+    let Ok([a, b, c, d]) = <[u8; 4]>::try_from(bytes) else { return Err(bad(raw, "a size is 4 bytes")) };
+    let size = Size { cols: u16::from_le_bytes([a, b]), rows: u16::from_le_bytes([c, d]) };
+    if size.clamped() == size {
+        Ok(size)
+    } else {
+        Err(bad(raw, format!("{}x{} is out of bounds", size.cols, size.rows)))
+    }
+}
+
+fn size_bytes(size: Size) -> [u8; 4] {
+    let (c, r) = (size.cols.to_le_bytes(), size.rows.to_le_bytes());
+    [c[0], c[1], r[0], r[1]]
+}
+
+fn json<T: DeserializeOwned>(raw: Raw<'_>) -> Result<T, FrameError> {
+    serde_json::from_slice(raw.payload).map_err(|e| bad(raw, e.to_string()))
+}
+
+fn put(out: &mut Vec<u8>, kind: u8, flags: u8, parts: &[&[u8]]) {
+    out.extend_from_slice(&header(kind, flags, parts.iter().map(|p| p.len()).sum()));
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+}
+
+fn put_json<T: Serialize>(out: &mut Vec<u8>, kind: u8, flags: u8, value: &T) {
+    // These are plain structs of strings and numbers: serialising them cannot fail.
+    let bytes = serde_json::to_vec(value).unwrap_or_default();
+    put(out, kind, flags, &[&bytes]);
+}
+
+impl ToHolder {
+    /// Appends the frame to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Hello(hello) => put_json(out, kind::HELLO, 0, hello),
+            Self::Start(start) => put_json(out, kind::START, 0, start),
+            Self::Input { tag, bytes } => put(out, kind::INPUT, 0, &[&tag.to_le_bytes(), bytes]),
+            Self::Resize(size) => put(out, kind::RESIZE, 0, &[&size_bytes(*size)]),
+            Self::SignalTree { signal } => put(out, kind::SIGNAL_TREE, 0, &[&signal.to_le_bytes()]),
+            Self::TakeControl => put(out, kind::TAKE_CONTROL, 0, &[]),
+            Self::ReleaseControl => put(out, kind::RELEASE_CONTROL, 0, &[]),
+            Self::Close => put(out, kind::CLOSE, 0, &[]),
+        }
+    }
+
+    /// Reads a frame; `None` for one that is unknown and optional.
+    ///
+    /// # Errors
+    /// [`FrameError::Payload`] and [`FrameError::Unknown`].
+    pub fn parse(raw: Raw<'_>) -> Result<Option<Self>, FrameError> {
+        Ok(Some(match raw.kind {
+            kind::HELLO => Self::Hello(json(raw)?),
+            kind::START => Self::Start(json(raw)?),
+            kind::INPUT => {
+                let (tag, bytes) = number(raw)?;
+                if bytes.len() > MAX_DATA {
+                    return Err(bad(raw, "it carries more than 64 KiB"));
+                }
+                Self::Input { tag, bytes: bytes.to_vec() }
+            }
+            kind::RESIZE => Self::Resize(size(raw, raw.payload)?),
+            kind::SIGNAL_TREE => {
+                let bytes = raw.payload.try_into().map_err(|_| bad(raw, "a signal is 4 bytes"))?;
+                Self::SignalTree { signal: i32::from_le_bytes(bytes) }
+            }
+            kind::TAKE_CONTROL => Self::TakeControl,
+            kind::RELEASE_CONTROL => Self::ReleaseControl,
+            kind::CLOSE => Self::Close,
+            _ if raw.flags & OPTIONAL != 0 => return Ok(None),
+            kind => return Err(FrameError::Unknown { kind }),
+        }))
+    }
+}
+
+impl FromHolder {
+    /// Appends the frame to `out`.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Welcome(v) => put_json(out, kind::WELCOME, 0, v),
+            Self::Started(v) => put_json(out, kind::STARTED, 0, v),
+            Self::StartFailed(v) => put_json(out, kind::START_FAILED, 0, v),
+            Self::Exited(v) => put_json(out, kind::EXITED, 0, v),
+            Self::TreeGone { generation } => put(out, kind::TREE_GONE, 0, &[&generation.to_le_bytes()]),
+            Self::Output { offset, bytes } => put(out, kind::OUTPUT, 0, &[&offset.to_le_bytes(), bytes]),
+            Self::Screen { offset, size, more, bytes } => {
+                let flags = if *more { MORE } else { 0 };
+                put(out, kind::SCREEN, flags, &[&offset.to_le_bytes(), &size_bytes(*size), bytes]);
+            }
+            Self::Lost { from, to } => put(out, kind::LOST, 0, &[&from.to_le_bytes(), &to.to_le_bytes()]),
+            Self::Resized(size) => put(out, kind::RESIZED, 0, &[&size_bytes(*size)]),
+            Self::InputDone { tag } => put(out, kind::INPUT_DONE, 0, &[&tag.to_le_bytes()]),
+            Self::InputFailed { tag, refusal } => {
+                let bytes = serde_json::to_vec(refusal).unwrap_or_default();
+                put(out, kind::INPUT_FAILED, 0, &[&tag.to_le_bytes(), &bytes]);
+            }
+            Self::Control(v) => put_json(out, kind::CONTROL, OPTIONAL, v),
+            Self::Trouble(v) => put_json(out, kind::TROUBLE, OPTIONAL, v),
+            Self::Refused(v) => put_json(out, kind::REFUSED, 0, v),
+        }
+    }
+
+    /// Reads a frame; `None` for one that is unknown and optional.
+    ///
+    /// # Errors
+    /// [`FrameError::Payload`] and [`FrameError::Unknown`].
+    pub fn parse(raw: Raw<'_>) -> Result<Option<Self>, FrameError> {
+        Ok(Some(match raw.kind {
+            kind::WELCOME => Self::Welcome(json(raw)?),
+            kind::STARTED => Self::Started(json(raw)?),
+            kind::START_FAILED => Self::StartFailed(json(raw)?),
+            kind::EXITED => Self::Exited(json(raw)?),
+            kind::TREE_GONE => Self::TreeGone { generation: number(raw)?.0 },
+            kind::OUTPUT => {
+                let (offset, bytes) = number(raw)?;
+                Self::Output { offset, bytes: bytes.to_vec() }
+            }
+            kind::SCREEN => {
+                let (offset, rest) = number(raw)?;
+                let (cells, bytes) = rest.split_at_checked(4).ok_or_else(|| bad(raw, "it has no size"))?;
+                let size = size(raw, cells)?;
+                Self::Screen { offset, size, more: raw.flags & MORE != 0, bytes: bytes.to_vec() }
+            }
+            kind::LOST => {
+                let (from, rest) = number(raw)?;
+                let to = rest.try_into().map_err(|_| bad(raw, "it is not two offsets"))?;
+                Self::Lost { from, to: u64::from_le_bytes(to) }
+            }
+            kind::RESIZED => Self::Resized(size(raw, raw.payload)?),
+            kind::INPUT_DONE => Self::InputDone { tag: number(raw)?.0 },
+            kind::INPUT_FAILED => {
+                let (tag, rest) = number(raw)?;
+                let refusal = serde_json::from_slice(rest).map_err(|e| bad(raw, e.to_string()))?;
+                Self::InputFailed { tag, refusal }
+            }
+            kind::CONTROL => Self::Control(json(raw)?),
+            kind::TROUBLE => Self::Trouble(json(raw)?),
+            kind::REFUSED => Self::Refused(json(raw)?),
+            _ if raw.flags & OPTIONAL != 0 => return Ok(None),
+            kind => return Err(FrameError::Unknown { kind }),
+        }))
+    }
+}
