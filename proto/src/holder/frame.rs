@@ -135,3 +135,66 @@ impl Decoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
+        let mut out = header(kind, flags, payload.len()).to_vec();
+        out.extend_from_slice(payload);
+        out
+    }
+
+    #[test]
+    fn a_header_that_announces_too_much_is_refused_before_its_payload_arrives() {
+        let mut decoder = Decoder::new();
+        let mut head = header(3, 0, 0);
+        head[4..].copy_from_slice(&(MAX_PAYLOAD as u32 + 1).to_le_bytes());
+        decoder.push(&head);
+        assert_eq!(decoder.next_frame(), Err(FrameError::TooLarge { kind: 3, len: MAX_PAYLOAD as u32 + 1 }));
+    }
+
+    #[test]
+    fn another_protocol_is_recognised_by_its_reserved_bits() {
+        let mut decoder = Decoder::new();
+        decoder.push(b"GET / HTTP/1.1\r\n");
+        assert_eq!(decoder.next_frame(), Err(FrameError::Reserved));
+    }
+
+    proptest! {
+        #[test]
+        fn frames_survive_any_cutting(
+            frames in prop::collection::vec((any::<u8>(), 0u8..4, prop::collection::vec(any::<u8>(), 0..300)), 0..20),
+            cuts in prop::collection::vec(1usize..100, 1..200),
+        ) {
+            let stream: Vec<u8> = frames.iter().flat_map(|(k, f, p)| frame(*k, *f, p)).collect();
+            let mut decoder = Decoder::new();
+            let mut read = Vec::new();
+            let mut rest = &stream[..];
+            let mut cuts = cuts.iter().cycle();
+            while !rest.is_empty() {
+                let n = (*cuts.next().unwrap_or(&1)).min(rest.len());
+                decoder.push(&rest[..n]);
+                rest = &rest[n..];
+                while let Some(raw) = decoder.next_frame().unwrap() {
+                    read.push((raw.kind, raw.flags, raw.payload.to_vec()));
+                }
+            }
+            prop_assert_eq!(read, frames);
+            prop_assert_eq!(decoder.pending(), 0);
+        }
+
+        #[test]
+        fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..2_000)) {
+            let mut decoder = Decoder::new();
+            decoder.push(&bytes);
+            while let Ok(Some(raw)) = decoder.next_frame() {
+                let _ = super::super::ToHolder::parse(raw);
+                let _ = super::super::FromHolder::parse(raw);
+            }
+        }
+    }
+}

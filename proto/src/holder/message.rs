@@ -461,3 +461,125 @@ impl FromHolder {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::holder::Decoder;
+    use crate::refusal::Code;
+
+    fn to_and_back(frame: &ToHolder) -> ToHolder {
+        let mut bytes = Vec::new();
+        frame.encode(&mut bytes);
+        let mut decoder = Decoder::new();
+        decoder.push(&bytes);
+        ToHolder::parse(decoder.next_frame().unwrap().unwrap()).unwrap().unwrap()
+    }
+
+    fn from_and_back(frame: &FromHolder) -> FromHolder {
+        let mut bytes = Vec::new();
+        frame.encode(&mut bytes);
+        let mut decoder = Decoder::new();
+        decoder.push(&bytes);
+        FromHolder::parse(decoder.next_frame().unwrap().unwrap()).unwrap().unwrap()
+    }
+
+    #[test]
+    fn every_frame_reads_back_as_written() {
+        let size = Size { cols: 132, rows: 43 };
+        let process = ProcessIdentity { pid: 7, start_time: 8, boot_id: "b".into() };
+        let refusal = Refusal::new(Code::WrongState, "a", "b").fix("c");
+        let started = Started { generation: 2, process: process.clone(), offset: 9 };
+        let exited = Exited { generation: 1, exit: Exit::Signal(9), at_ms: 1, offset: 2, survivors: 3 };
+        for frame in [
+            ToHolder::Hello(Hello {
+                version: 1,
+                client: "t".into(),
+                attach: Attach::Offset(5),
+                control: true,
+                take: false,
+                daemon: false,
+                size: Some(size),
+            }),
+            ToHolder::Start(Box::new(Start {
+                generation: 1,
+                argv: vec!["sh".into()],
+                env: vec![("A".into(), "B".into())],
+                cwd: "/".into(),
+                stdio: Stdio::Pipes,
+                size,
+                keep: true,
+            })),
+            ToHolder::Input { tag: 4, bytes: vec![0, 255] },
+            ToHolder::Resize(size),
+            ToHolder::SignalTree { signal: 15 },
+            ToHolder::TakeControl,
+            ToHolder::ReleaseControl,
+            ToHolder::Close,
+        ] {
+            assert_eq!(to_and_back(&frame), frame);
+        }
+        for frame in [
+            FromHolder::Welcome(Welcome {
+                version: 1,
+                session: SessionId::from_random([9; 10]),
+                process,
+                generation: 2,
+                runner: Some(started.clone()),
+                exited: Some(exited.clone()),
+                size,
+                start_offset: 1,
+                end_offset: 2,
+                control: false,
+                troubles: vec!["disk full".into()],
+            }),
+            FromHolder::Started(started),
+            FromHolder::StartFailed(StartFailed { generation: 3, refusal: refusal.clone() }),
+            FromHolder::Exited(exited),
+            FromHolder::TreeGone { generation: 1 },
+            FromHolder::Output { offset: 1 << 40, bytes: b"x\x1b".to_vec() },
+            FromHolder::Screen { offset: 3, size, more: true, bytes: b"y".to_vec() },
+            FromHolder::Lost { from: 1, to: 2 },
+            FromHolder::Resized(size),
+            FromHolder::InputDone { tag: 4 },
+            FromHolder::InputFailed { tag: 4, refusal: refusal.clone() },
+            FromHolder::Control(ControlChange { you: true, by: None }),
+            FromHolder::Trouble(Trouble { troubles: vec![] }),
+            FromHolder::Refused(refusal),
+        ] {
+            assert_eq!(from_and_back(&frame), frame);
+        }
+    }
+
+    #[test]
+    fn an_unknown_frame_is_skipped_only_when_it_says_it_may_be() {
+        let optional = Raw { kind: 0xf0, flags: OPTIONAL, payload: b"?" };
+        assert_eq!(FromHolder::parse(optional), Ok(None));
+        let needed = Raw { flags: 0, ..optional };
+        assert_eq!(FromHolder::parse(needed), Err(FrameError::Unknown { kind: 0xf0 }));
+    }
+
+    #[test]
+    fn an_environment_is_never_printed() {
+        let start = Start {
+            generation: 1,
+            argv: vec!["run".into(), "--token=canary-argument".into()],
+            env: vec![("TOKEN".into(), "canary-value".into())],
+            cwd: "/".into(),
+            stdio: Stdio::Pty,
+            size: Size::default(),
+            keep: false,
+        };
+        let text = format!("{start:?}");
+        assert!(text.contains("TOKEN") && !text.contains("canary"), "{text}");
+    }
+
+    #[test]
+    fn the_hot_path_header_is_the_same_frame() {
+        let mut slow = Vec::new();
+        FromHolder::Output { offset: 77, bytes: b"abc".to_vec() }.encode(&mut slow);
+        let mut fast = output_header(77, 3).to_vec();
+        fast.extend_from_slice(b"abc");
+        assert_eq!(slow, fast);
+    }
+}
