@@ -5,11 +5,13 @@
 //! - [`id`], [`session`], [`event`]: the nouns all boundaries share;
 //! - [`holder`]: frames between a holder and its clients (daemon, `delightctl attach`);
 //! - [`api`]: the control API between `delightctl` and the daemon (JSON-RPC 2.0, one message a line);
+//! - [`place`]: which directories and sockets both sides mean;
 //! - [`refusal`]: the one shape every "no" has, with its codes and exit statuses.
 
 pub mod api;
 pub mod event;
 pub mod holder;
 pub mod id;
+pub mod place;
 pub mod refusal;
 pub mod session;
