@@ -39,6 +39,10 @@ pub enum Code {
     HolderUnreachable,
     /// The daemon is shutting down.
     ShuttingDown,
+    /// No daemon answers. Clients say it of their own; a daemon never sends it.
+    DaemonUnreachable,
+    /// Only a person at a terminal can do it.
+    NeedsHuman,
     /// A fault of ours.
     Internal,
 }
@@ -65,21 +69,24 @@ impl Code {
             Self::Storage => -32011,
             Self::HolderUnreachable => -32012,
             Self::ShuttingDown => -32013,
+            Self::DaemonUnreachable => -32014,
+            Self::NeedsHuman => -32015,
         }
     }
 
     /// The exit status of `delightctl` for it: 1 generic, 2 usage, 3 not found, 4 daemon unreachable, 5 refused by
-    /// policy or permission, 6 conflict, 7 timeout, 9 version skew.
+    /// policy or permission, 6 conflict, 7 timeout, 9 version skew, 10 needs a human.
     #[must_use]
     pub fn exit_status(self) -> u8 {
         match self {
             Self::BadRequest | Self::UnknownMethod | Self::BadParams | Self::TooLarge => 2,
             Self::NotFound | Self::Ambiguous => 3,
-            Self::ShuttingDown => 4,
+            Self::ShuttingDown | Self::DaemonUnreachable => 4,
             Self::Forbidden => 5,
             Self::Conflict | Self::WrongState => 6,
             Self::Timeout => 7,
             Self::VersionSkew => 9,
+            Self::NeedsHuman => 10,
             Self::Busy | Self::StartFailed | Self::Storage | Self::HolderUnreachable | Self::Internal => 1,
         }
     }
