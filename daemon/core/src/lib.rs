@@ -1,0 +1,15 @@
+//! Every decision of the daemon, as pure functions from state and input to state and effects.
+//!
+//! This crate reads no clock, environment or file, holds no channel or lock, logs nothing, and names no session kind
+//! (it branches on [`session::Capabilities`]). Time and fresh ids come in with the input; what is to be done goes out
+//! as effects, which the shell around it (`daemon/src`) carries out. `clippy.toml` enforces it.
+//!
+//! - [`actor`]: what a reducer is;
+//! - [`session`]: one session, from spawn to removal;
+//! - [`supervisor`]: which sessions there are, and who may make another.
+
+pub mod actor;
+pub mod replay;
+pub mod session;
+pub mod supervisor;
+pub mod view;

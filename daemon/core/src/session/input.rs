@@ -1,0 +1,216 @@
+//! What can happen to a session: somebody asks (a command), something took place (a happening), time passed (a tick).
+//!
+//! All of it is plain data that can be recorded and folded again (see `replay`).
+
+use delight_proto::id::SessionName;
+use delight_proto::refusal::Refusal;
+use delight_proto::session::{Exit, HolderIdentity, Origin, Phase, Size};
+use serde::{Deserialize, Serialize};
+
+use crate::actor::Ticket;
+
+/// One input of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Input {
+    /// Somebody asks and is owed exactly one answer.
+    Asked {
+        /// For the answer.
+        ticket: Ticket,
+        /// Who.
+        origin: Origin,
+        /// What.
+        command: Command,
+    },
+    /// Something took place.
+    Happened(Happening),
+    /// The deadline has come.
+    Tick,
+}
+
+/// What can be asked of a session.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Command {
+    /// Start for the first time; the first input of a session just made. Answered with the view once its runner is up.
+    Start,
+    /// Answer like the `Start` of this session was or will be answered: a spawn repeated with the same request id.
+    Started,
+    /// End it; answered with the view when nothing of its tree is alive. Several callers are all answered.
+    Stop {
+        /// By force at once.
+        kill: bool,
+        /// Milliseconds of grace instead of the session's own. Bounded by [`super::state::MAX_GRACE_MS`].
+        grace_ms: Option<u64>,
+    },
+    /// Start an ended session again as the next generation; answered with the view once its runner is up.
+    Resume,
+    /// Give it another name, or none. The supervisor has made sure that it is free.
+    Rename {
+        /// The name.
+        name: Option<SessionName>,
+    },
+    /// Write to the runner; answered when all of it is written. While it starts, up to
+    /// [`super::state::MAX_EARLY_BYTES`] wait for the runner.
+    Send {
+        /// At most [`super::state::MAX_SEND_BYTES`].
+        bytes: Vec<u8>,
+    },
+    /// Set the terminal's size.
+    Resize {
+        /// Clamped by the reducer.
+        size: Size,
+    },
+    /// Answer with the view when it is in one of the phases.
+    Wait {
+        /// Any of these; empty: any phase in which nothing of it is alive.
+        phases: Vec<Phase>,
+        /// Give up with `timeout` after this long.
+        timeout_ms: Option<u64>,
+    },
+    /// Forget it, its journal and its events. Only when it has ended.
+    Remove,
+}
+
+/// What is sent may be a password: only its length is ever printed.
+impl std::fmt::Debug for Command {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Start => f.write_str("Start"),
+            Self::Started => f.write_str("Started"),
+            Self::Stop { kill, grace_ms } => {
+                f.debug_struct("Stop").field("kill", kill).field("grace_ms", grace_ms).finish()
+            }
+            Self::Resume => f.write_str("Resume"),
+            Self::Rename { name } => f.debug_struct("Rename").field("name", name).finish(),
+            Self::Send { bytes } => f.debug_struct("Send").field("len", &bytes.len()).finish_non_exhaustive(),
+            Self::Resize { size } => f.debug_struct("Resize").field("size", size).finish(),
+            Self::Wait { phases, timeout_ms } => {
+                f.debug_struct("Wait").field("phases", phases).field("timeout_ms", timeout_ms).finish()
+            }
+            Self::Remove => f.write_str("Remove"),
+        }
+    }
+}
+
+/// A runner that is alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runner {
+    /// Its generation, as the holder said it: stamped at the source, never by the daemon on delivery.
+    pub generation: u64,
+    /// Its process id.
+    pub pid: u32,
+}
+
+/// A runner that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Its generation, as the holder said it.
+    pub generation: u64,
+    /// How.
+    pub exit: Exit,
+    /// Journal offset after its last byte.
+    pub offset: u64,
+    /// Unix milliseconds.
+    pub at_ms: u64,
+    /// Descendants still alive.
+    pub survivors: u32,
+}
+
+/// A living holder, found by the daemon after its own restart or after it had lost the connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// Which, verified by pid, start time and boot id.
+    pub identity: HolderIdentity,
+    /// The runner, when one is alive.
+    pub runner: Option<Runner>,
+    /// How the newest runner ended, when none is alive and there was one.
+    pub ended: Option<Ended>,
+    /// Journal offset of the end.
+    pub offset: u64,
+    /// The holder's troubles.
+    pub troubles: Vec<String>,
+}
+
+/// What can take place. A generation is the one the holder names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Happening {
+    /// First input of a session read from the registry at boot: it is its turn to be restored.
+    Restore,
+    /// The launched holder is there and connected. Answers [`super::Effect::Launch`].
+    HolderUp {
+        /// Which.
+        identity: HolderIdentity,
+    },
+    /// The holder could not be started, and nothing of it is left. Answers [`super::Effect::Launch`].
+    HolderFailed {
+        /// What, why, fix.
+        refusal: Refusal,
+    },
+    /// A living holder was found and is connected. Answers [`super::Effect::Adopt`].
+    Adopted(Box<Found>),
+    /// `holder.lock` is held, but its holder cannot be talked to; or the connection to it broke.
+    /// Answers [`super::Effect::Adopt`] or comes by itself.
+    HolderUnreachable {
+        /// Why.
+        reason: String,
+    },
+    /// `holder.lock` is free: there is no holder (any more). Answers [`super::Effect::Adopt`] or comes by itself; it
+    /// is the last thing said about that holder.
+    HolderGone {
+        /// The last `Exited` mark of the session's journal, if there is one. Older generations are told apart by it.
+        ended: Option<Ended>,
+        /// What is known of why, in words.
+        reason: String,
+        /// Whether the holder belonged to the present boot. When nothing is known of a holder: true.
+        same_boot: bool,
+    },
+    /// A runner is up. Answers [`super::Effect::StartRunner`].
+    RunnerUp {
+        /// Which.
+        runner: Runner,
+        /// Journal offset at its start.
+        offset: u64,
+    },
+    /// A runner could not be started, and nothing of it is left. Answers [`super::Effect::StartRunner`].
+    RunnerFailed {
+        /// Its generation.
+        generation: u64,
+        /// What, why, fix.
+        refusal: Refusal,
+    },
+    /// A runner ended; everything it wrote is in the journal.
+    RunnerExited(Ended),
+    /// Nothing of the tree is alive any more.
+    TreeGone {
+        /// Generation.
+        generation: u64,
+    },
+    /// What was asked of the holder with this tag ([`super::Effect::Write`], [`super::Effect::Resize`]) is done.
+    TagDone {
+        /// Of the effect.
+        tag: u64,
+    },
+    /// What was asked of the holder with this tag will not be done (whole).
+    TagFailed {
+        /// Of the effect.
+        tag: u64,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// All present troubles of the holder; empty: all is well again.
+    Trouble {
+        /// In words for the owner.
+        troubles: Vec<String>,
+    },
+    /// A store effect of the **last** step failed; always the very next input after it. See [`super::Effect`].
+    StoreFailed {
+        /// Why, in words for the owner.
+        reason: String,
+        /// The last event number the event log really holds.
+        log_seq: u64,
+        /// Whether this step's record is durable nevertheless.
+        saved: bool,
+    },
+}

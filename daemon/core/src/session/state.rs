@@ -1,0 +1,300 @@
+//! What a session remembers.
+
+use std::collections::BTreeMap;
+
+use delight_proto::event::Event;
+use delight_proto::refusal::Refusal;
+use delight_proto::session::{Origin, Phase, Record};
+use serde::{Deserialize, Serialize};
+
+use super::effect::Effect;
+use super::record;
+use crate::actor::Ticket;
+
+/// Longest time a start may take, holder and runner together. Measured starts take milliseconds; an agent on a cold
+/// disk takes seconds.
+pub const START_TIMEOUT_MS: u64 = 15_000;
+/// Largest grace a stop may ask for.
+pub const MAX_GRACE_MS: u64 = 600_000;
+/// Between two `SIGKILL`s while something of the tree is still alive.
+pub const KILL_AGAIN_MS: u64 = 1_000;
+/// Failed runners in a row that are started again; then it is given up.
+pub const RESTART_BUDGET: u32 = 5;
+/// Wait before the first restart; it doubles each time.
+pub const RESTART_FIRST_MS: u64 = 1_000;
+/// Longest wait before a restart.
+pub const RESTART_MAX_MS: u64 = 60_000;
+/// A runner that was up for this long ran well: the restart budget is whole again.
+pub const RAN_WELL_MS: u64 = 60_000;
+/// Wait before the first new try to reach a holder or the store; it doubles up to [`RETRY_MAX_MS`].
+pub const RETRY_FIRST_MS: u64 = 1_000;
+/// Longest wait between two such tries.
+pub const RETRY_MAX_MS: u64 = 60_000;
+
+/// Callers of one sort (start, stop, wait) a session remembers at once: far more than people and scripts around one
+/// session, and a few KiB.
+pub const MAX_CALLERS: usize = 64;
+/// Requests under way to the holder (input, resize) at once.
+pub const MAX_TAGGED: usize = 64;
+/// Bytes of one send: what fits a line of the control API with room to spare.
+pub const MAX_SEND_BYTES: usize = 1 << 20;
+/// Bytes of all sends under way: what the holder itself queues for a runner that does not read.
+pub const MAX_PENDING_BYTES: usize = 1 << 20;
+/// Bytes of sends that wait for a runner that is being started.
+pub const MAX_EARLY_BYTES: usize = 64 << 10;
+/// Events appended since the last save after which the record is saved, so that restoring folds no more than this.
+/// The event log must keep at least so many, whatever its retention.
+pub const SAVE_EVERY: u64 = 256;
+/// Events kept in memory while the store refuses them; beyond it the oldest is given up (nobody was told of it).
+pub const MAX_UNSTORED: usize = 256;
+/// Troubles of a holder that are shown, and characters of each.
+pub const MAX_TROUBLES: usize = 16;
+/// See [`MAX_TROUBLES`].
+pub const MAX_TROUBLE_CHARS: usize = 500;
+
+/// What becomes of descendants that outlive a runner which ended by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Survivors {
+    /// They go on (what was started with `nohup` in a shell); a warning names them.
+    #[default]
+    Leave,
+    /// They are ended like in a stop.
+    End,
+}
+
+/// What an adapter's sessions can do: all the core knows of a session kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// What becomes of descendants of a runner that ended by itself.
+    pub survivors: Survivors,
+    /// Whether its holder hosts one generation after the other (clients stay attached over a resume).
+    pub keep_holder: bool,
+    /// Whether a new runner goes on where the last one was, so that the daemon may resume an interrupted session by
+    /// itself. A plain terminal cannot.
+    pub resume: bool,
+}
+
+/// The session's holder, as far as the daemon knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Holder {
+    /// There is none.
+    None,
+    /// One is being started.
+    Launching,
+    /// It is connected.
+    Up,
+    /// It was told to end (or ends by itself) and has not yet.
+    Closing,
+    /// It is being looked for.
+    Seeking,
+    /// It lives and cannot be talked to; the next try is at `retry_at`.
+    Unreachable { retry_at: u64, wait_ms: u64 },
+}
+
+/// The process tree of the record's generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Tree {
+    /// Nothing of it is alive, or there never was one.
+    Gone,
+    /// The holder was asked to start it.
+    Requested,
+    /// The runner is up since `since` (monotonic).
+    Up { pid: u32, since: u64 },
+    /// The runner ended, this many descendants live on.
+    Survivors(u32),
+}
+
+/// A start under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Starting {
+    /// When it is given up (monotonic).
+    pub(super) by: u64,
+    /// Why it is done.
+    pub(super) cause: Cause,
+}
+
+/// Why a runner is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Cause {
+    /// The session was just made.
+    Spawn,
+    /// Somebody asked for it to run again.
+    Resume,
+    /// The restart policy wants it.
+    Restart,
+}
+
+/// The tree is being ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Ending {
+    /// When the next `SIGKILL` is due (monotonic).
+    pub(super) kill_at: u64,
+    /// Whether one was sent.
+    pub(super) killed: bool,
+    /// What it becomes once the tree is gone.
+    pub(super) then: Then,
+}
+
+/// What a session becomes once its tree is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Then {
+    /// Stopped: somebody asked.
+    Stopped,
+    /// What becomes of a session whose runner ended by itself.
+    Exited,
+    /// A start that failed, for this reason.
+    StartFailed(Refusal),
+}
+
+/// Somebody who waits for a phase.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Waiting {
+    pub(super) ticket: Ticket,
+    pub(super) phases: Vec<Phase>,
+    pub(super) until: Option<u64>,
+}
+
+/// A request under way to the holder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Tagged {
+    pub(super) ticket: Ticket,
+    pub(super) origin: Origin,
+    /// Bytes of a send; nothing for a resize.
+    pub(super) bytes: Option<u64>,
+}
+
+/// A send that waits for the runner.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Early {
+    pub(super) ticket: Ticket,
+    pub(super) origin: Origin,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// What is sent may be a password: only its length is ever printed.
+impl std::fmt::Debug for Early {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Early")
+            .field("ticket", &self.ticket)
+            .field("len", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Everybody who is owed an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Callers {
+    /// Spawns and resumes, answered when the runner is up or the start has failed.
+    pub(super) starts: Vec<Ticket>,
+    /// Stops, answered when nothing of the tree is alive.
+    pub(super) stops: Vec<Ticket>,
+    /// Waits.
+    pub(super) waits: Vec<Waiting>,
+    /// Sends that wait for the runner.
+    pub(super) early: Vec<Early>,
+    /// Requests under way to the holder, by tag.
+    pub(super) tagged: BTreeMap<u64, Tagged>,
+    /// The last tag given.
+    pub(super) last_tag: u64,
+}
+
+/// How the last steps stand to the store.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Store {
+    /// Events of the last step: still to be stored if the next input says that it failed.
+    pub(super) in_flight: Vec<Event>,
+    /// What the last step wanted told, to be decided again if the next input says that its store effects failed.
+    pub(super) untold: Vec<Effect>,
+    /// Whether the last step saved the record.
+    pub(super) saving: bool,
+    /// Events the store has refused, oldest first.
+    pub(super) unstored: Vec<Event>,
+    /// Whether the record in memory is newer than the one stored in a way that events do not tell.
+    pub(super) unsaved: bool,
+    /// Why the store refuses, while it does, and when the next try is.
+    pub(super) trouble: Option<StoreTrouble>,
+    /// Number of the last event covered by a save.
+    pub(super) saved_seq: u64,
+}
+
+/// The store refuses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct StoreTrouble {
+    pub(super) reason: String,
+    pub(super) retry_at: u64,
+    pub(super) wait_ms: u64,
+}
+
+/// One session.
+///
+/// `record` is what survives; everything else is forgotten with the daemon and found again from the holder.
+/// Plain data: compared, printed and cloned by value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    pub(super) record: Record,
+    pub(super) capabilities: Capabilities,
+    pub(super) holder: Holder,
+    pub(super) tree: Tree,
+    pub(super) starting: Option<Starting>,
+    pub(super) ending: Option<Ending>,
+    /// When the restart is due (monotonic), in phase `BackingOff`.
+    pub(super) restart_at: Option<u64>,
+    /// Whether its turn to be restored has not come or is not over.
+    pub(super) restoring: bool,
+    /// Why its last start failed, in phase `Failed`: whoever repeats the spawn hears it again.
+    pub(super) start_refusal: Option<Refusal>,
+    /// Journal offset as last heard.
+    pub(super) offset: u64,
+    /// The holder's troubles.
+    pub(super) troubles: Vec<String>,
+    pub(super) callers: Callers,
+    pub(super) store: Store,
+    /// Whether it was removed: everything is refused.
+    pub(super) removed: bool,
+}
+
+impl Session {
+    /// A session just made; its record is not stored yet. Its first input is [`super::Command::Start`].
+    #[must_use]
+    pub fn new(record: Record, capabilities: Capabilities) -> Self {
+        Self {
+            record,
+            capabilities,
+            holder: Holder::None,
+            tree: Tree::Gone,
+            starting: None,
+            ending: None,
+            restart_at: None,
+            restoring: false,
+            start_refusal: None,
+            offset: 0,
+            troubles: Vec::new(),
+            callers: Callers::default(),
+            store: Store::default(),
+            removed: false,
+        }
+    }
+
+    /// A session of the registry: its record with the events folded in that were appended after it was saved. `log_seq`
+    /// is the last number the event log holds and decides how numbering goes on. Its first input is
+    /// [`super::Happening::Restore`].
+    #[must_use]
+    pub fn restored(mut record: Record, log_seq: u64, tail: &[Event], capabilities: Capabilities) -> Self {
+        for event in tail {
+            record::apply(&mut record, event);
+        }
+        record.last_seq = log_seq;
+        Self { restoring: true, ..Self::new(record, capabilities) }
+    }
+
+    /// What survives of it.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+}
