@@ -49,7 +49,10 @@ pub(super) fn apply(record: &mut Record, event: &Event) {
         EventBody::Started { generation, .. } => {
             record.generation = record.generation.max(*generation);
             record.exit = None;
-            enter(record, Phase::Running, "", event.at_ms);
+            // A runner that came up while it was being stopped is not running for its owner.
+            if record.desired == Desired::Running && record.phase != Phase::Stopping {
+                enter(record, Phase::Running, "", event.at_ms);
+            }
         }
         EventBody::StartFailed { reason, .. } => enter(record, Phase::Failed, reason.clone(), event.at_ms),
         EventBody::Exited { exit, .. } => record.exit = Some(*exit),

@@ -7,8 +7,8 @@ use delight_proto::refusal::Refusal;
 use delight_proto::session::{Origin, Phase, Record};
 use serde::{Deserialize, Serialize};
 
-use super::effect::Effect;
 use super::record;
+use super::step::Say;
 use crate::actor::Ticket;
 
 /// Longest time a start may take, holder and runner together. Measured starts take milliseconds; an agent on a cold
@@ -68,7 +68,8 @@ pub enum Survivors {
 pub struct Capabilities {
     /// What becomes of descendants of a runner that ended by itself.
     pub survivors: Survivors,
-    /// Whether its holder hosts one generation after the other (clients stay attached over a resume).
+    /// Whether its holder hosts one generation after the other while the session is live (clients stay attached when
+    /// one runner takes over from another). Sessions with a restart policy are treated as if it were set.
     pub keep_holder: bool,
     /// Whether a new runner goes on where the last one was, so that the daemon may resume an interrupted session by
     /// itself. A plain terminal cannot.
@@ -90,7 +91,7 @@ pub(super) enum Holder {
     /// It is being looked for.
     Seeking,
     /// It lives and cannot be talked to; the next try is at `retry_at`.
-    Unreachable { retry_at: u64, wait_ms: u64 },
+    Unreachable { retry_at: u64 },
 }
 
 /// The process tree of the record's generation.
@@ -186,6 +187,18 @@ impl std::fmt::Debug for Early {
     }
 }
 
+/// How far the removal of a session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Removal {
+    /// It stays.
+    No,
+    /// It is forgotten as soon as its holder is gone.
+    WaitsForHolder,
+    /// It is forgotten.
+    Done,
+}
+
 /// Everybody who is owed an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Callers {
@@ -195,6 +208,8 @@ pub(super) struct Callers {
     pub(super) stops: Vec<Ticket>,
     /// Waits.
     pub(super) waits: Vec<Waiting>,
+    /// Removals, answered when it is forgotten.
+    pub(super) removals: Vec<Ticket>,
     /// Sends that wait for the runner.
     pub(super) early: Vec<Early>,
     /// Requests under way to the holder, by tag.
@@ -204,28 +219,30 @@ pub(super) struct Callers {
 }
 
 /// How the last steps stand to the store.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Store {
+    /// Whether a record of the session is known to be durable.
+    pub(super) durable: bool,
     /// Events of the last step: still to be stored if the next input says that it failed.
     pub(super) in_flight: Vec<Event>,
     /// What the last step wanted told, to be decided again if the next input says that its store effects failed.
-    pub(super) untold: Vec<Effect>,
+    pub(super) untold: Vec<Say>,
     /// Whether the last step saved the record.
     pub(super) saving: bool,
-    /// Events the store has refused, oldest first.
-    pub(super) unstored: Vec<Event>,
-    /// Whether the record in memory is newer than the one stored in a way that events do not tell.
-    pub(super) unsaved: bool,
-    /// Why the store refuses, while it does, and when the next try is.
-    pub(super) trouble: Option<StoreTrouble>,
     /// Number of the last event covered by a save.
     pub(super) saved_seq: u64,
+    /// Events the store has refused, oldest first. Empty unless `trouble`.
+    pub(super) unstored: Vec<Event>,
+    /// Why the store refuses, while it does.
+    pub(super) trouble: Option<StoreTrouble>,
 }
 
 /// The store refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StoreTrouble {
     pub(super) reason: String,
+    /// Whether the last step tried again; if the next input does not say that it failed, the trouble is over.
+    pub(super) trying: bool,
     pub(super) retry_at: u64,
     pub(super) wait_ms: u64,
 }
@@ -234,7 +251,7 @@ pub(super) struct StoreTrouble {
 ///
 /// `record` is what survives; everything else is forgotten with the daemon and found again from the holder.
 /// Plain data: compared, printed and cloned by value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     pub(super) record: Record,
     pub(super) capabilities: Capabilities,
@@ -246,6 +263,8 @@ pub struct Session {
     pub(super) restart_at: Option<u64>,
     /// Whether its turn to be restored has not come or is not over.
     pub(super) restoring: bool,
+    /// Wait before the next try to reach the holder after one that fails.
+    pub(super) seek_wait_ms: u64,
     /// Why its last start failed, in phase `Failed`: whoever repeats the spawn hears it again.
     pub(super) start_refusal: Option<Refusal>,
     /// Journal offset as last heard.
@@ -254,8 +273,8 @@ pub struct Session {
     pub(super) troubles: Vec<String>,
     pub(super) callers: Callers,
     pub(super) store: Store,
-    /// Whether it was removed: everything is refused.
-    pub(super) removed: bool,
+    /// Whether it is being removed, or was.
+    pub(super) removal: Removal,
 }
 
 impl Session {
@@ -271,12 +290,13 @@ impl Session {
             ending: None,
             restart_at: None,
             restoring: false,
+            seek_wait_ms: RETRY_FIRST_MS,
             start_refusal: None,
             offset: 0,
             troubles: Vec::new(),
             callers: Callers::default(),
             store: Store::default(),
-            removed: false,
+            removal: Removal::No,
         }
     }
 
@@ -289,7 +309,8 @@ impl Session {
             record::apply(&mut record, event);
         }
         record.last_seq = log_seq;
-        Self { restoring: true, ..Self::new(record, capabilities) }
+        let store = Store { durable: true, saved_seq: log_seq, ..Store::default() };
+        Self { restoring: true, store, ..Self::new(record, capabilities) }
     }
 
     /// What survives of it.

@@ -1,7 +1,11 @@
 //! Which sessions there are, what they are called, and who may make another.
 
+mod admit;
+mod drain;
 mod effect;
 mod input;
+mod reduce;
+mod select;
 pub mod state;
 
 pub use effect::{Answer, Counts, Effect, Opening};

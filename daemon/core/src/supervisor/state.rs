@@ -17,12 +17,21 @@ pub const MAX_SHUTDOWN_CALLERS: usize = 64;
 /// Sessions the registry may hold, ended ones included: what a list can still show in one line of the API
 /// ([`delight_proto::api::MAX_LINE`]) with ordinary commands.
 pub const MAX_SESSIONS: usize = 4_096;
+/// Between two requests to stop, at the daemon's end, to a session that could not take the first (its holder was being
+/// looked for).
+pub const ASK_AGAIN_MS: u64 = 1_000;
+/// Sessions named in the refusal of an ambiguous prefix.
+pub const MAX_CANDIDATES: usize = 10;
+/// Shortest prefix that may stand for a session: four characters tell a thousand sessions apart nearly always.
+pub const MIN_PREFIX: usize = 4;
 
 /// A session in the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) view: SessionView,
     pub(super) alive: bool,
+    /// The order in which they were made: `@last` is the highest.
+    pub(super) order: u64,
     /// Why its actor is no more.
     pub(super) failed: Option<String>,
 }
@@ -34,6 +43,8 @@ pub(super) struct Draining {
     pub(super) stop_sessions: bool,
     /// Sessions that were alive when it began to end them.
     pub(super) to_stop: u32,
+    /// When whoever is still alive and not stopping is asked once more (monotonic).
+    pub(super) ask_again_at: Option<u64>,
     /// Whether `Exit` is out.
     pub(super) done: bool,
 }
@@ -47,6 +58,8 @@ pub struct Supervisor {
     pub(super) quarantined: Vec<String>,
     pub(super) adopted: u32,
     pub(super) index: BTreeMap<SessionId, Entry>,
+    /// Order of the newest session.
+    pub(super) last_order: u64,
     /// Who claims a name, and how often (a rename under way claims the new one beside the old).
     pub(super) names: BTreeMap<SessionName, (SessionId, u32)>,
     /// Request ids, the session each made, and a fingerprint of what was asked.

@@ -1,0 +1,216 @@
+//! Commands that neither start nor end: send, resize, wait, rename, remove; and what the holder answers to them.
+
+use delight_proto::event::EventBody;
+use delight_proto::id::SessionName;
+use delight_proto::refusal::{Code, Refusal};
+use delight_proto::session::{Origin, Phase, Size};
+
+use super::effect::Effect;
+use super::reduce::phase_word;
+use super::state::{
+    Early, Holder, MAX_CALLERS, MAX_EARLY_BYTES, MAX_PENDING_BYTES, MAX_SEND_BYTES, MAX_TAGGED,
+    MAX_TROUBLE_CHARS, MAX_TROUBLES, Removal, Session, Tagged, Tree, Waiting,
+};
+use super::step::{Say, Step};
+use crate::actor::Ticket;
+
+impl Step {
+    pub(super) fn send(&mut self, ticket: Ticket, origin: Origin, bytes: Vec<u8>) {
+        let what = "the input was not sent";
+        if bytes.len() > MAX_SEND_BYTES {
+            let why = format!("{} bytes at once; at most {MAX_SEND_BYTES} are taken", bytes.len());
+            return self.refuse(ticket, Refusal::new(Code::TooLarge, what, why).fix("send it in pieces"));
+        }
+        if let Some(refusal) = self.s.unknown_state(what) {
+            return self.refuse(ticket, refusal);
+        }
+        match self.s.record.phase {
+            Phase::Starting => {
+                let waiting: usize = self.s.callers.early.iter().map(|e| e.bytes.len()).sum();
+                if waiting + bytes.len() > MAX_EARLY_BYTES || self.s.callers.early.len() >= MAX_TAGGED {
+                    let why = "its runner is being started, and no more input can wait for it";
+                    return self
+                        .refuse(ticket, Refusal::new(Code::Busy, what, why).fix("send it once it runs"));
+                }
+                self.s.callers.early.push(Early { ticket, origin, bytes });
+            }
+            Phase::Running => {
+                let pending: u64 = self.s.callers.tagged.values().filter_map(|t| t.bytes).sum();
+                if pending + bytes.len() as u64 > MAX_PENDING_BYTES as u64 || self.has_too_many_requests() {
+                    let why = "its runner has not read yet what was sent before";
+                    return self.refuse(ticket, Refusal::new(Code::Busy, what, why).fix("send it later"));
+                }
+                self.write(ticket, origin, bytes);
+            }
+            phase => {
+                let why = format!("it is {}", phase_word(phase));
+                self.wrong_state(ticket, what, &why, "resume it first");
+            }
+        }
+    }
+
+    fn has_too_many_requests(&self) -> bool {
+        self.s.callers.tagged.len() >= MAX_TAGGED
+    }
+
+    fn write(&mut self, ticket: Ticket, origin: Origin, bytes: Vec<u8>) {
+        if bytes.is_empty() {
+            return self.say(Say::Sent { ticket, bytes: 0 });
+        }
+        let tag = self.s.callers.tag(Tagged { ticket, origin, bytes: Some(bytes.len() as u64) });
+        self.act(Effect::Write { tag, bytes });
+    }
+
+    /// The runner is up: what was sent while it started, in order.
+    pub(super) fn send_early(&mut self) {
+        for Early { ticket, origin, bytes } in std::mem::take(&mut self.s.callers.early) {
+            self.write(ticket, origin, bytes);
+        }
+    }
+
+    /// There will be no runner for what was sent while it started.
+    pub(super) fn refuse_early(&mut self, refusal: &Refusal) {
+        for early in std::mem::take(&mut self.s.callers.early) {
+            let why = Refusal::new(refusal.code, "the input was not sent", refusal.reason.clone());
+            self.refuse(early.ticket, Refusal { retry: false, ..why });
+        }
+    }
+
+    pub(super) fn resize(&mut self, ticket: Ticket, origin: Origin, size: Size) {
+        let what = "the size was not set";
+        if let Some(refusal) = self.s.unknown_state(what) {
+            return self.refuse(ticket, refusal);
+        }
+        if !matches!(self.s.tree, Tree::Up { .. }) {
+            let why = format!("it is {}", phase_word(self.s.record.phase));
+            return self.wrong_state(ticket, what, &why, "set it while it runs");
+        }
+        if self.has_too_many_requests() {
+            return self.refuse(
+                ticket,
+                Refusal::new(Code::Busy, what, "too many requests to its holder are under way"),
+            );
+        }
+        let tag = self.s.callers.tag(Tagged { ticket, origin, bytes: None });
+        self.act(Effect::Resize { tag, size: size.clamped() });
+    }
+
+    pub(super) fn tag_done(&mut self, tag: u64) {
+        let Some(Tagged { ticket, origin, bytes }) = self.s.callers.tagged.remove(&tag) else { return };
+        match bytes {
+            Some(bytes) => {
+                self.log(EventBody::InputSent { origin, bytes });
+                self.say(Say::Sent { ticket, bytes });
+            }
+            None => self.say(Say::View { ticket, of_store: false }),
+        }
+    }
+
+    pub(super) fn tag_failed(&mut self, tag: u64, refusal: Refusal) {
+        if let Some(tagged) = self.s.callers.tagged.remove(&tag) {
+            self.refuse(tagged.ticket, refusal);
+        }
+    }
+
+    /// Whatever is under way to the holder will not be answered by it.
+    pub(super) fn refuse_tagged(&mut self, refusal: &Refusal) {
+        for tagged in std::mem::take(&mut self.s.callers.tagged).into_values() {
+            self.refuse(tagged.ticket, refusal.clone());
+        }
+    }
+
+    pub(super) fn wait(&mut self, ticket: Ticket, phases: Vec<Phase>, timeout_ms: Option<u64>) {
+        if self.s.callers.waits.len() >= MAX_CALLERS {
+            let why = format!("{MAX_CALLERS} callers wait for this session already");
+            let refusal = Refusal::new(Code::Busy, "the session cannot be waited for", why);
+            return self.refuse(ticket, refusal.fix("subscribe to its changes instead"));
+        }
+        // Eight phases there are; a longer list says the same thing again.
+        let mut phases = phases;
+        phases.sort_unstable();
+        phases.dedup();
+        let until = timeout_ms.map(|ms| self.now.mono_ms.saturating_add(ms));
+        // `settle` answers it in this very step when it can.
+        self.s.callers.waits.push(Waiting { ticket, phases, until });
+    }
+
+    pub(super) fn rename(&mut self, ticket: Ticket, name: Option<&SessionName>) {
+        let previous = self.s.record.name.clone();
+        if name != previous.as_ref() {
+            self.log(EventBody::Renamed { name: name.map(ToString::to_string) });
+            self.save();
+        }
+        self.say(Say::Renamed { ticket, previous: previous.clone() });
+        if let Some(previous) = previous {
+            // Also when the name stays: the supervisor has claimed it once more for this rename.
+            self.say(Say::ReleaseName(previous));
+        }
+    }
+
+    pub(super) fn remove(&mut self, ticket: Ticket) {
+        let what = "the session cannot be removed";
+        if let Some(refusal) = self.s.unknown_state(what) {
+            return self.refuse(ticket, refusal);
+        }
+        if self.s.is_alive() {
+            let why = match self.s.record.phase {
+                Phase::Exited => "processes of it still run".to_owned(),
+                phase => format!("it is {}", phase_word(phase)),
+            };
+            return self.wrong_state(ticket, what, &why, "stop it first");
+        }
+        self.s.callers.removals.push(ticket);
+        self.remove_when_alone();
+    }
+
+    /// Forgets the session, at once or when its holder is gone: a holder must not write into a deleted directory.
+    pub(super) fn remove_when_alone(&mut self) {
+        self.s.removal = Removal::WaitsForHolder;
+        self.close_holder();
+        if self.s.holder == Holder::None {
+            self.discard();
+        }
+    }
+
+    pub(super) fn discard(&mut self) {
+        self.s.removal = Removal::Done;
+        self.forget();
+        for ticket in std::mem::take(&mut self.s.callers.removals) {
+            self.say(Say::Removed { ticket });
+        }
+        self.say(Say::Gone);
+    }
+
+    pub(super) fn trouble(&mut self, mut troubles: Vec<String>) {
+        troubles.truncate(MAX_TROUBLES);
+        for trouble in &mut troubles {
+            if let Some((end, _)) = trouble.char_indices().nth(MAX_TROUBLE_CHARS) {
+                trouble.truncate(end);
+            }
+        }
+        if troubles != self.s.troubles {
+            self.log(EventBody::Trouble { warning: troubles.join("; ") });
+            self.s.troubles = troubles;
+        }
+    }
+}
+
+impl super::state::Callers {
+    fn tag(&mut self, tagged: Tagged) -> u64 {
+        self.last_tag += 1;
+        self.tagged.insert(self.last_tag, tagged);
+        self.last_tag
+    }
+}
+
+impl Session {
+    /// Whether it is removed, or as good as.
+    pub(super) fn is_discarded(&self) -> bool {
+        self.removal != Removal::No
+    }
+
+    pub(super) fn no_such_session(&self) -> Refusal {
+        let what = format!("no session {}", self.record.id);
+        Refusal::new(Code::NotFound, what, "it was removed").fix("list the sessions there are")
+    }
+}

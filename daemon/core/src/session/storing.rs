@@ -1,0 +1,77 @@
+//! When the store refuses: what was not told is decided again, what was not stored is tried again.
+
+use delight_proto::event::EventBody;
+use delight_proto::refusal::{Code, Refusal};
+
+use super::state::{MAX_TROUBLE_CHARS, RETRY_FIRST_MS, RETRY_MAX_MS, Removal, StoreTrouble, Tree};
+use super::step::{Say, Step, renumber};
+
+impl Step {
+    /// No complaint came: the last step is stored.
+    pub(super) fn stored(&mut self) {
+        let store = &mut self.s.store;
+        if store.trouble.as_ref().is_some_and(|t| t.trying) {
+            store.trouble = None;
+        }
+        store.durable |= std::mem::take(&mut store.saving);
+        store.in_flight = Vec::new();
+        store.untold = Vec::new();
+    }
+
+    /// The last step is not stored, and nothing of what it wanted told was told.
+    pub(super) fn store_failed(&mut self, reason: &str, log_seq: u64, saved: bool) {
+        let reason = reason.chars().take(MAX_TROUBLE_CHARS).collect::<String>();
+        let store = &mut self.s.store;
+        let mut unstored = std::mem::take(&mut store.in_flight);
+        unstored.retain(|event| event.seq > log_seq);
+        // Also when the log lost some of what it once took: the numbers follow what it really has.
+        self.s.record.last_seq = renumber(&mut unstored, log_seq);
+        store.unstored = unstored;
+        store.durable |= saved;
+        let unsaved = std::mem::take(&mut store.saving) && !saved;
+        let untold = std::mem::take(&mut store.untold);
+        let wait_ms = store.trouble.take().map_or(RETRY_FIRST_MS, |t| (t.wait_ms * 2).min(RETRY_MAX_MS));
+        let retry_at = self.now.mono_ms.saturating_add(wait_ms);
+        store.trouble = Some(StoreTrouble { reason: reason.clone(), trying: false, retry_at, wait_ms });
+
+        let refusal = Refusal::new(Code::Storage, "it could not be stored", reason)
+            .fix("make room on the disk of the state directory; the daemon goes on trying")
+            .retry();
+        let mut no_runner = unsaved && self.s.starting.is_some() && self.s.tree == Tree::Gone;
+        let kept = untold.iter().any(|say| matches!(say, Say::Removed { .. }));
+        if kept {
+            self.s.removal = Removal::No;
+        }
+        let mut renamed_from = None;
+        for say in untold {
+            match say {
+                Say::StartRunner => {
+                    self.s.tree = Tree::Gone;
+                    no_runner = true;
+                }
+                Say::View { ticket, of_store: true } | Say::Removed { ticket } => {
+                    self.refuse(ticket, refusal.clone());
+                }
+                Say::Renamed { ticket, previous } => {
+                    let refused = std::mem::replace(&mut self.s.record.name, previous.clone());
+                    self.log(EventBody::Renamed { name: previous.as_ref().map(ToString::to_string) });
+                    self.refuse(ticket, refusal.clone());
+                    if let Some(name) = refused {
+                        self.say(Say::ReleaseName(name));
+                    }
+                    renamed_from = previous;
+                }
+                Say::ReleaseName(name) if renamed_from.as_ref() == Some(&name) => {}
+                Say::Gone if kept => {}
+                told => self.say(told),
+            }
+        }
+        if no_runner {
+            self.start_failed(refusal);
+            if !self.s.store.durable {
+                // It never was: nobody may find it in a list after its spawn was refused.
+                self.remove_when_alone();
+            }
+        }
+    }
+}
