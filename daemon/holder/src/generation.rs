@@ -1,0 +1,111 @@
+//! One runner's life: its start, what it prints, its end.
+
+use delight_proto::holder::journal::Mark;
+use delight_proto::holder::{Exited, FromHolder, Start, StartFailed, Started};
+use delight_proto::refusal::{Code, Refusal};
+use delight_proto::session::Exit;
+
+use crate::clock::now_ms;
+use crate::holder::Holder;
+use crate::note;
+use crate::processes;
+use crate::runner;
+
+/// After a runner's end at most this much is read before the end is told. All it wrote itself fits the kernel's
+/// buffers (64 KiB for a terminal; a pipe holds 1 MiB at most), so it is read; what a survivor goes on printing is
+/// output like any other and comes later.
+const MAX_DRAIN: usize = 2 << 20;
+
+/// A living runner.
+pub(crate) struct Runner {
+    pub(crate) pid: i32,
+    pub(crate) started: Started,
+}
+
+impl Holder {
+    /// Starts a runner and tells everybody, or tells the daemon why not.
+    pub(crate) fn start(&mut self, start: &Start) {
+        let refusal = if self.runner.is_some() {
+            Refusal::new(Code::WrongState, "no runner was started", "one is alive").fix("end it first")
+        } else if start.generation <= self.generation {
+            Refusal::new(
+                Code::Conflict,
+                "no runner was started",
+                format!("generation {} is not newer than {}", start.generation, self.generation),
+            )
+        } else {
+            match self.try_start(start) {
+                Ok(()) => return,
+                Err(refusal) => refusal,
+            }
+        };
+        let failed = FromHolder::StartFailed(StartFailed { generation: start.generation, refusal });
+        for daemon in self.clients.iter_mut().filter(|client| client.daemon) {
+            daemon.send(&failed);
+        }
+    }
+
+    fn try_start(&mut self, start: &Start) -> Result<(), Refusal> {
+        let (pid, streams) = runner::start(start)?;
+        let size = start.size.clamped();
+        let started = Started {
+            generation: start.generation,
+            process: processes::identity(pid),
+            offset: self.log.end(),
+        };
+        self.runner = Some(Runner { pid, started: started.clone() });
+        self.streams = streams;
+        self.generation = start.generation;
+        self.keep = start.keep;
+        (self.exited, self.exit_is_durable, self.tree_is_gone) = (None, false, false);
+        let journaled = self.log.mark(now_ms(), &Mark::Started(started.clone()));
+        self.broadcast_in_order(&FromHolder::Started(started), journaled);
+        self.resize(size, None);
+        Ok(())
+    }
+
+    /// Shows the screen keeper what was printed, and lets it answer a terminal's questions while no terminal that
+    /// could is attached.
+    pub(crate) fn watch_screen(&mut self, bytes: &[u8]) {
+        self.screen.feed(bytes);
+    }
+
+    /// The runner has ended: what it wrote is read, its end recorded and told.
+    pub(crate) fn ended(&mut self, exit: Exit) {
+        let Some(runner) = self.runner.take() else { return };
+        self.drain();
+        self.fail_input("the runner has ended");
+        self.streams.close_input();
+        let survivors = processes::descendants().len();
+        let exited = Exited {
+            generation: runner.started.generation,
+            exit,
+            at_ms: now_ms(),
+            offset: self.log.end(),
+            survivors: u32::try_from(survivors).unwrap_or(u32::MAX),
+        };
+        self.tree_gone_wanted |= survivors > 0;
+        self.exited = Some(exited.clone());
+        let journaled = self.log.mark(exited.at_ms, &Mark::Exited(exited.clone()));
+        self.exit_is_durable = journaled && self.log.sync();
+        if !self.exit_is_durable {
+            note(&format!(
+                "generation {} ended with {exit}, and the journal does not know",
+                exited.generation
+            ));
+        }
+        self.broadcast_in_order(&FromHolder::Exited(exited), journaled);
+    }
+
+    fn drain(&mut self) {
+        let mut left = MAX_DRAIN;
+        while left > 0 {
+            let got = self.read_output(left);
+            let errors = self.read_errors(left);
+            if got + errors == 0 {
+                return;
+            }
+            left = left.saturating_sub(got + errors);
+        }
+    }
+}

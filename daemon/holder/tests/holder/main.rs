@@ -1,0 +1,6 @@
+//! The holder as a process, driven through its frames as a daemon and its clients drive it.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // Functions the tests share are tests, too.
+
+mod life;
+mod rig;
