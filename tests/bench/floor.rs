@@ -1,0 +1,36 @@
+//! `delight-bench-floor LOG COMMAND…`: the smallest holder that appends a log.
+//!
+//! One PTY, one child, output appended to LOG and copied to standard output; nothing else: no client, no screen, no
+//! protocol, no record framing. What it costs is what the work costs; what others cost beyond it is their own.
+
+#![allow(clippy::print_stderr)] // A program of the bench folder reports by printing.
+
+use std::io::{self, Read, Write};
+
+use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+
+fn main() -> io::Result<()> {
+    let mut arguments = std::env::args_os().skip(1);
+    let (Some(log), Some(program)) = (arguments.next(), arguments.next()) else {
+        eprintln!("usage: delight-bench-floor LOG COMMAND [ARGUMENT…]");
+        std::process::exit(2);
+    };
+    let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
+    let pair = native_pty_system().openpty(size).map_err(io::Error::other)?;
+    let mut command = CommandBuilder::new(program);
+    command.args(arguments);
+    let mut child = pair.slave.spawn_command(command).map_err(io::Error::other)?;
+    drop(pair.slave);
+    let mut log = std::fs::File::create(log)?;
+    let mut reader = pair.master.try_clone_reader().map_err(io::Error::other)?;
+    let mut out = io::stdout().lock();
+    let mut buffer = vec![0u8; 64 << 10];
+    // The end of a PTY is an error on Linux and a zero elsewhere.
+    while let Ok(got @ 1..) = reader.read(&mut buffer) {
+        log.write_all(&buffer[..got])?;
+        out.write_all(&buffer[..got])?;
+        out.flush()?;
+    }
+    let status = child.wait()?;
+    std::process::exit(i32::try_from(status.exit_code()).unwrap_or(1));
+}

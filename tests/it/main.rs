@@ -1,0 +1,24 @@
+//! delight's integration tests: everything runs as people run it, in processes of their own.
+//!
+//! Each test says in one line which complaint it guards against; names in brackets are the projects where it hurt.
+
+// A test fails by panicking and reports by printing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+mod adopt;
+mod architecture;
+mod attach;
+mod chaos;
+mod cli;
+mod crowd;
+mod disk;
+mod garbage;
+mod history;
+mod lifecycle;
+mod locks;
+mod parsers;
+mod schema;
+mod secrets;
+mod transcript;
+mod trees;
+mod units;
