@@ -1,0 +1,71 @@
+//! The loop around any reducer: one input at a time, effects carried out before the next.
+
+mod clock;
+mod step;
+mod tickets;
+
+pub(crate) use clock::{Clock, wall_ms};
+pub(crate) use step::{Core, Panicked};
+pub(crate) use tickets::{Tickets, Told};
+
+use std::future::Future;
+
+use delight_core::actor::{Effects, Reducer};
+
+/// What carries out the effects of one reducer and hears what happens to it.
+pub(crate) trait Body {
+    /// The reducer.
+    type Reducer: Reducer;
+
+    /// The next input; `None` when there will never be another. Must be cancel safe: it is dropped when the deadline
+    /// comes first.
+    fn next(&mut self) -> impl Future<Output = Option<<Self::Reducer as Reducer>::Input>> + Send;
+
+    /// Carries out the effects of a step. `state` is the one after the step.
+    fn carry_out(
+        &mut self,
+        state: &Self::Reducer,
+        effects: Effects<<Self::Reducer as Reducer>::Effect>,
+    ) -> impl Future<Output = Flow<<Self::Reducer as Reducer>::Input>> + Send;
+}
+
+/// How the loop goes on after a step.
+#[derive(Debug)]
+pub(crate) enum Flow<I> {
+    /// With whatever comes.
+    GoOn,
+    /// With this input, before any other.
+    Next(I),
+    /// Not at all.
+    End,
+}
+
+/// Runs a reducer until its body ends or it panics.
+///
+/// A panic in the reducer ends this loop and nothing else; what it was asked and had not answered is the caller's to
+/// refuse.
+pub(crate) async fn run<B: Body>(core: &mut Core<B::Reducer>, body: &mut B) -> Result<(), Panicked> {
+    loop {
+        let input = match core.until_deadline() {
+            None => body.next().await,
+            Some(at) => tokio::select! {
+                biased;
+                input = body.next() => input,
+                () = tokio::time::sleep_until(at) => Some(B::Reducer::tick()),
+            },
+        };
+        let Some(mut input) = input else { return Ok(()) };
+        loop {
+            let effects = core.step(input)?;
+            if effects.is_empty() {
+                break;
+            }
+            let Some(state) = core.state() else { return Ok(()) };
+            match body.carry_out(state, effects).await {
+                Flow::GoOn => break,
+                Flow::Next(next) => input = next,
+                Flow::End => return Ok(()),
+            }
+        }
+    }
+}

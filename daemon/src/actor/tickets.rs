@@ -1,0 +1,135 @@
+//! Callers who are owed an answer.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use delight_core::actor::Ticket;
+use delight_core::{session, supervisor};
+use delight_proto::api::method::{DaemonStopResult, SendResult};
+use delight_proto::id::SessionId;
+use delight_proto::refusal::{Code, Refusal};
+use delight_proto::session::SessionView;
+use tokio::sync::oneshot;
+
+use crate::supervisor::Changes;
+
+/// An answer as the API sees it, from whichever reducer it came.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// One session.
+    View(Box<SessionView>),
+    /// All sessions.
+    List(Vec<SessionView>),
+    /// A subscription, from the moment of this answer on.
+    Subscribed {
+        /// Only this one.
+        only: Option<SessionId>,
+        /// As they are.
+        sessions: Vec<SessionView>,
+        /// What changes from here on.
+        changes: Changes,
+    },
+    /// Numbers.
+    Status(supervisor::Counts),
+    /// Bytes are written.
+    Sent(SendResult),
+    /// A session is forgotten.
+    Removed(SessionId),
+    /// The daemon ends.
+    Stopped(DaemonStopResult),
+}
+
+impl From<session::Answer> for Told {
+    fn from(answer: session::Answer) -> Self {
+        match answer {
+            session::Answer::View(view) => Self::View(view),
+            session::Answer::Sent { bytes } => Self::Sent(SendResult { bytes }),
+            session::Answer::Removed(id) => Self::Removed(id),
+        }
+    }
+}
+
+struct Owed {
+    to: oneshot::Sender<Result<Told, Refusal>>,
+    /// The session that has the question now.
+    session: Option<SessionId>,
+}
+
+/// All open tickets. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Tickets {
+    open: Arc<Mutex<(u64, HashMap<u64, Owed>)>>,
+}
+
+impl std::fmt::Debug for Tickets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tickets").field("open", &self.lock().1.len()).finish_non_exhaustive()
+    }
+}
+
+impl Tickets {
+    fn lock(&self) -> MutexGuard<'_, (u64, HashMap<u64, Owed>)> {
+        // Nothing in here can panic while it is held; if it did, the map is still a map.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new ticket and where its answer will come. Numbers begin at 1 and never repeat.
+    pub(crate) fn open(&self) -> (Ticket, oneshot::Receiver<Result<Told, Refusal>>) {
+        let (to, answer) = oneshot::channel();
+        let mut open = self.lock();
+        open.0 += 1;
+        let number = open.0;
+        open.1.insert(number, Owed { to, session: None });
+        (Ticket(number), answer)
+    }
+
+    /// Notes that the session has the question now.
+    pub(crate) fn hand_to(&self, ticket: Ticket, session: SessionId) {
+        if let Some(owed) = self.lock().1.get_mut(&ticket.0) {
+            owed.session = Some(session);
+        }
+    }
+
+    /// Answers. The second answer to a ticket would be a fault of a reducer; it is logged and goes nowhere.
+    pub(crate) fn answer(&self, ticket: Ticket, result: Result<Told, Refusal>) {
+        if ticket == Ticket::NOBODY {
+            return;
+        }
+        let owed = self.lock().1.remove(&ticket.0);
+        match owed {
+            // A caller that has gone does not hear it.
+            Some(owed) => drop(owed.to.send(result)),
+            None => tracing::error!(ticket = ticket.0, "a ticket was answered twice"),
+        }
+    }
+
+    /// Refuses everything a session was asked and has not answered: its actor has ended.
+    pub(crate) fn refuse_all_of(&self, session: SessionId, reason: &str) {
+        let mut open = self.lock();
+        let numbers: Vec<u64> = open
+            .1
+            .iter()
+            .filter(|(_, owed)| owed.session == Some(session))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in numbers {
+            if let Some(owed) = open.1.remove(&number) {
+                let refusal =
+                    Refusal::new(Code::Internal, format!("session {session} cannot answer"), reason).fix(
+                        "restart the daemon (delightctl down, delightctl up): the session itself goes on",
+                    );
+                drop(owed.to.send(Err(refusal)));
+            }
+        }
+    }
+
+    /// Refuses everything that is still open: the daemon ends.
+    pub(crate) fn refuse_all(&self) {
+        for (_, owed) in self.lock().1.drain() {
+            let refusal =
+                Refusal::new(Code::ShuttingDown, "the request was not answered", "the daemon ended")
+                    .fix("start it again (delightctl up) and ask again");
+            drop(owed.to.send(Err(refusal)));
+        }
+    }
+}

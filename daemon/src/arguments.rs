@@ -1,0 +1,107 @@
+//! What `delightd` is told on its command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
+delightd - keeps coding-agent and terminal sessions alive
+
+Usage: delightd [run] [--log-file PATH] [--ready-fd N]
+       delightd --help | --version
+
+It runs in the foreground, logs to standard error, and serves its owner's delightctl on a Unix socket.
+SIGTERM and SIGINT end it; its sessions go on, and the next daemon finds them again.
+
+Options:
+  --log-file PATH  log into this file (8 MiB, one older file is kept) instead of standard error
+  --ready-fd N     write one line to this inherited descriptor: \"ready\", or why not
+  --help           this text
+  --version        the version
+
+Environment:
+  DELIGHT_STATE_DIR    where sessions are remembered (default: $XDG_STATE_HOME/delight, ~/.local/state/delight)
+  DELIGHT_RUNTIME_DIR  where the sockets are (default: $XDG_RUNTIME_DIR/delight, /tmp/delight-UID)
+  DELIGHT_CONFIG       the configuration file (default: $XDG_CONFIG_HOME/delight/config.toml)
+  DELIGHT_LOG          what is logged, over the configuration's `log` (error, warn, info, debug)
+
+Exit status: 0 ended on request, 1 failed, 2 usage, 5 a directory is not private, 6 another daemon runs already
+";
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Arguments {
+    /// Be the daemon.
+    Run {
+        /// Log here instead of standard error.
+        log_file: Option<PathBuf>,
+        /// Say here when it is ready.
+        ready_fd: Option<i32>,
+    },
+    /// Print the help.
+    Help,
+    /// Print the version.
+    Version,
+}
+
+/// Reads the arguments behind the program's name.
+///
+/// # Errors
+/// A line that says what is wrong.
+pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, String> {
+    let (mut log_file, mut ready_fd) = (None, None);
+    let mut arguments = arguments;
+    let mut first = true;
+    while let Some(argument) = arguments.next() {
+        let mut value = |name: &str| arguments.next().ok_or_else(|| format!("{name} needs a value"));
+        match argument.to_str() {
+            Some("run") if first => {}
+            Some("--help" | "-h") => return Ok(Arguments::Help),
+            Some("--version" | "-V") => return Ok(Arguments::Version),
+            Some("--log-file") => {
+                let path = PathBuf::from(value("--log-file")?);
+                if path.is_relative() {
+                    return Err("--log-file must be an absolute path".to_owned());
+                }
+                log_file = Some(path);
+            }
+            Some("--ready-fd") => {
+                let text = value("--ready-fd")?;
+                let fd = text.to_str().and_then(|text| text.parse::<i32>().ok()).filter(|fd| *fd > 2);
+                ready_fd = Some(fd.ok_or("--ready-fd must be the number of an open descriptor above 2")?);
+            }
+            _ => return Err(format!("{} is not understood; see --help", argument.display())),
+        }
+        first = false;
+    }
+    Ok(Arguments::Run { log_file, ready_fd })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Result<Arguments, String> {
+        parse(text.split_ascii_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn run_is_the_default() {
+        let plain = Ok(Arguments::Run { log_file: None, ready_fd: None });
+        assert_eq!(of(""), plain);
+        assert_eq!(of("run"), plain);
+        assert_eq!(
+            of("run --log-file /l --ready-fd 7"),
+            Ok(Arguments::Run { log_file: Some("/l".into()), ready_fd: Some(7) })
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_said() {
+        for wrong in
+            ["walk", "--ready-fd", "--ready-fd 1", "--ready-fd x", "--log-file l", "--log-file /l run"]
+        {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
+    }
+}

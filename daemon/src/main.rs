@@ -1,0 +1,95 @@
+//! `delightd`: keeps sessions alive, remembers them, and lets their owner drive them.
+//!
+//! Decisions are made by the pure reducers of `delight-core`; this program is the shell around them. It is disposable:
+//! killed at any moment it loses nothing that was told to anybody.
+
+mod actor;
+mod adapters;
+mod api;
+mod arguments;
+mod compose;
+mod config;
+mod lifecycle;
+mod paths;
+mod process;
+mod session;
+mod store;
+mod supervisor;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use arguments::Arguments;
+use delight_proto::refusal::{Code, Refusal};
+use lifecycle::{logs, notify::ReadyPipe, ready_fd};
+
+/// Threads for what blocks: starting holders, looking at directories, reading journals. More than the cores, because a
+/// hung network file system holds one.
+const BLOCKING_THREADS: usize = 16;
+
+fn main() -> ExitCode {
+    let (log_file, ready) = match arguments::parse(std::env::args_os().skip(1)) {
+        Ok(Arguments::Run { log_file, ready_fd }) => (log_file, ready_fd),
+        Ok(Arguments::Help) => return print(arguments::HELP),
+        Ok(Arguments::Version) => return print(concat!("delightd ", env!("CARGO_PKG_VERSION"), "\n")),
+        Err(reason) => {
+            complain(&format!("delightd: {reason}"));
+            return ExitCode::from(Code::BadParams.exit_status());
+        }
+    };
+    let mut ready_pipe = match ready.map(ready_fd::take).transpose() {
+        Ok(fd) => ReadyPipe::new(fd),
+        Err(e) => {
+            complain(&format!("delightd: --ready-fd cannot be used: {e}"));
+            return ExitCode::from(Code::BadParams.exit_status());
+        }
+    };
+    match run(log_file, &mut ready_pipe) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(refusal) => {
+            let mut text = format!("delightd: {refusal}");
+            if !refusal.fix.is_empty() {
+                text = format!("{text} (fix: {})", refusal.fix);
+            }
+            ready_pipe.say(&text);
+            complain(&text);
+            ExitCode::from(refusal.code.exit_status())
+        }
+    }
+}
+
+fn run(log_file: Option<PathBuf>, ready_pipe: &mut ReadyPipe) -> Result<(), Refusal> {
+    let failed = |what: &str, e: std::io::Error| Refusal::new(Code::Internal, what.to_owned(), e.to_string());
+    let program = std::env::current_exe().map_err(|e| failed("the daemon's own path is not known", e))?;
+    let place = paths::resolve()?;
+    paths::prepare(&place)?;
+    let config = config::load(&place.config)?;
+    let filter = std::env::var("DELIGHT_LOG").unwrap_or_else(|_| config.log.clone());
+    logs::start(&filter, log_file.as_deref()).map_err(|e| failed("the log cannot be written", e))?;
+    // So that no directory is held busy, neither by the daemon nor by the holders it starts.
+    std::env::set_current_dir("/").map_err(|e| failed("the root directory cannot be entered", e))?;
+    // One thread: sessions are many and small, and what blocks has threads of its own. It keeps memory and latency
+    // lower than a thread pool does.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()
+        .map_err(|e| failed("the daemon's loop cannot be started", e))?;
+    let ended = runtime.block_on(compose::run(place, &config, &program, ready_pipe));
+    // Whatever still blocks on a hung disk must not keep the daemon from ending.
+    runtime.shutdown_background();
+    ended
+}
+
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn complain(text: &str) {
+    // Nobody left to tell if standard error is gone, too.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

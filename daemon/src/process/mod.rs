@@ -1,0 +1,8 @@
+//! Holder processes: starting them, finding them again, speaking to them.
+
+pub(crate) mod adopt;
+pub(crate) mod identity;
+pub(crate) mod launch;
+pub(crate) mod link;
+pub(crate) mod lock;
+pub(crate) mod reap;

@@ -1,0 +1,200 @@
+//! Carrying out a session's effects: the store first and whole, then the rest in order (`core/session/effect.rs`).
+
+use delight_core::actor::Effects;
+use delight_core::session::{Class, Effect, Happening, Input, Session};
+use delight_core::supervisor;
+use delight_proto::holder::frame::MAX_DATA;
+use delight_proto::holder::{Start, ToHolder};
+use delight_proto::refusal::{Code, Refusal};
+use tokio::task::spawn_blocking;
+
+use super::{Reached, SessionBody};
+use crate::actor::{Body, Flow, Told};
+use crate::process::link::Heard;
+use crate::store::{CommitFailed, Write, delete_directory};
+
+impl Body for SessionBody {
+    type Reducer = Session;
+
+    async fn next(&mut self) -> Option<Input> {
+        loop {
+            if let Some(happening) = self.local.pop_front() {
+                return Some(Input::Happened(happening));
+            }
+            tokio::select! {
+                biased;
+                reached = reach(&mut self.reaching) => {
+                    self.reaching = None;
+                    return Some(Input::Happened(self.reached(reached)));
+                }
+                heard = hear(&mut self.link) => match heard {
+                    Heard::Frame(frame) => if let Some(happening) = self.heard(frame) {
+                        return Some(Input::Happened(happening));
+                    },
+                    Heard::End(reason) => self.begin_part(reason),
+                },
+                mail = self.mailbox.recv() => return mail.map(|mail| *mail),
+            }
+        }
+    }
+
+    async fn carry_out(&mut self, state: &Session, effects: Effects<Effect>) -> Flow<Input> {
+        // The holder's process may start while the record is being written.
+        let launches = effects.iter().any(|effect| matches!(effect, Effect::Launch));
+        if launches {
+            self.begin_launch(state);
+        }
+        let (mut writes, mut rest) = (Vec::new(), Vec::new());
+        let mut saves = false;
+        let mut forgets = false;
+        for effect in effects {
+            match effect {
+                Effect::Append(event) => writes.push(Write::Append(event)),
+                Effect::Save(record) => {
+                    saves = true;
+                    writes.push(Write::Save(record));
+                }
+                Effect::Forget => {
+                    forgets = true;
+                    writes.push(Write::Forget);
+                }
+                Effect::Launch => {}
+                other => rest.push(other),
+            }
+        }
+        let failed = self.store(writes, forgets).await.err();
+        for effect in rest {
+            if failed.is_none() || effect.class() == Class::Outward {
+                self.do_now(state, effect).await;
+            }
+        }
+        match failed {
+            None => Flow::GoOn,
+            Some(CommitFailed { refusal, log_seq }) => {
+                tracing::error!(session = %self.id, %refusal, saves, "a step could not be stored");
+                Flow::Next(Input::Happened(Happening::StoreFailed {
+                    reason: refusal.to_string(),
+                    log_seq,
+                    saved: false,
+                }))
+            }
+        }
+    }
+}
+
+impl SessionBody {
+    async fn store(&mut self, writes: Vec<Write>, forgets: bool) -> Result<(), CommitFailed> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        self.shared.store.commit(self.id, writes).await?;
+        if forgets {
+            let (place, id) = (self.shared.launcher.place.clone(), self.id);
+            let deleted = spawn_blocking(move || delete_directory(&place, id)).await;
+            if let Ok(Err(e)) = deleted {
+                // The record is gone and the directory set aside: the next start deletes what is left.
+                tracing::warn!(session = %self.id, error = %e, "a removed session's data could not be deleted whole");
+            }
+        }
+        Ok(())
+    }
+
+    async fn do_now(&mut self, state: &Session, effect: Effect) {
+        match effect {
+            Effect::Adopt => self.begin_adopt(state),
+            Effect::StartRunner { generation, keep } => self.start_runner(state, generation, keep),
+            Effect::SignalTree { signal } => self.tell(&ToHolder::SignalTree { signal }),
+            Effect::CloseHolder => self.close_holder(),
+            Effect::Write { tag, bytes } => self.write(tag, &bytes),
+            Effect::Resize { tag, size } => {
+                if self.link.is_some() {
+                    self.resizes.push_back(tag);
+                    self.tell(&ToHolder::Resize(size));
+                } else {
+                    self.local.push_back(Happening::TagFailed { tag, refusal: no_holder() });
+                }
+            }
+            Effect::Publish { view, alive } => self.report(supervisor::Input::Changed { view, alive }).await,
+            Effect::ReleaseName(name) => {
+                self.report(supervisor::Input::NameReleased { id: self.id, name }).await;
+            }
+            Effect::Restored { adopted } => {
+                self.report(supervisor::Input::Restored { id: self.id, adopted }).await;
+            }
+            Effect::Gone => self.report(supervisor::Input::Gone { id: self.id }).await,
+            Effect::Reply { ticket, result } => self.shared.tickets.answer(ticket, result.map(Told::from)),
+            Effect::Launch | Effect::Append(_) | Effect::Save(_) | Effect::Forget => {}
+        }
+    }
+
+    async fn report(&mut self, input: supervisor::Input) {
+        // The supervisor outlives every session; if it has ended, so has the daemon.
+        let _ = self.shared.supervisor.send(Box::new(input)).await;
+    }
+
+    fn tell(&mut self, frame: &ToHolder) {
+        match &mut self.link {
+            Some(link) => link.send(frame),
+            // Its end is on its way to the reducer, which decides again then.
+            None => tracing::debug!(session = %self.id, "no holder to tell"),
+        }
+    }
+
+    fn start_runner(&mut self, state: &Session, generation: u64, keep: bool) {
+        let record = state.record();
+        match self.shared.adapters.plan(record.id, &record.spec) {
+            Ok(plan) => self.tell(&ToHolder::Start(Box::new(Start {
+                generation,
+                argv: plan.argv,
+                env: plan.env,
+                cwd: record.spec.cwd.clone(),
+                stdio: plan.stdio,
+                size: record.spec.size,
+                keep,
+            }))),
+            Err(refusal) => self.local.push_back(Happening::RunnerFailed { generation, refusal }),
+        }
+    }
+
+    fn close_holder(&mut self) {
+        match &mut self.link {
+            Some(link) => link.send(&ToHolder::Close),
+            None if self.launching => self.give_up_launch(),
+            // It is gone, or being looked for: the reducer hears of it and decides again.
+            None => {}
+        }
+    }
+
+    /// Cuts the bytes into frames; the last carries the tag, and the holder writes them in order.
+    fn write(&mut self, tag: u64, bytes: &[u8]) {
+        let Some(link) = &mut self.link else {
+            self.local.push_back(Happening::TagFailed { tag, refusal: no_holder() });
+            return;
+        };
+        let last = bytes.len().saturating_sub(1) / MAX_DATA * MAX_DATA;
+        let (before, last) = bytes.split_at(last);
+        for piece in before.chunks(MAX_DATA) {
+            link.send(&ToHolder::Input { tag: 0, bytes: piece.to_vec() });
+        }
+        link.send(&ToHolder::Input { tag, bytes: last.to_vec() });
+    }
+}
+
+fn no_holder() -> Refusal {
+    Refusal::new(Code::HolderUnreachable, "the session cannot be written to", "its holder is not connected")
+        .retry()
+}
+
+async fn reach(reaching: &mut Option<super::Reaching>) -> Reached {
+    match reaching {
+        Some(reaching) => reaching.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn hear(link: &mut Option<crate::process::link::Link>) -> Heard {
+    match link {
+        Some(link) => link.hear().await,
+        None => std::future::pending().await,
+    }
+}

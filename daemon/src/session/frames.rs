@@ -1,0 +1,47 @@
+//! What a holder says, as the core hears it.
+
+use delight_core::session::{Happening, Runner};
+use delight_proto::holder::FromHolder;
+use delight_proto::refusal::Refusal;
+
+use super::SessionBody;
+use crate::process::adopt::ended;
+
+impl SessionBody {
+    /// The happening a frame stands for, if it is one.
+    pub(super) fn heard(&mut self, frame: FromHolder) -> Option<Happening> {
+        Some(match frame {
+            FromHolder::Started(up) => Happening::RunnerUp {
+                runner: Runner { generation: up.generation, pid: up.process.pid },
+                offset: up.offset,
+            },
+            FromHolder::StartFailed(failed) => {
+                Happening::RunnerFailed { generation: failed.generation, refusal: failed.refusal }
+            }
+            FromHolder::Exited(exited) => Happening::RunnerExited(ended(&exited)),
+            FromHolder::TreeGone { generation } => Happening::TreeGone { generation },
+            FromHolder::InputDone { tag } => Happening::TagDone { tag },
+            FromHolder::InputFailed { tag, refusal } => Happening::TagFailed { tag, refusal },
+            FromHolder::Resized(_) => Happening::TagDone { tag: self.resizes.pop_front()? },
+            FromHolder::Trouble(trouble) => Happening::Trouble { troubles: trouble.troubles },
+            FromHolder::Refused(refusal) => return self.refused(refusal),
+            FromHolder::Welcome(_)
+            | FromHolder::Output { .. }
+            | FromHolder::Screen { .. }
+            | FromHolder::Lost { .. }
+            | FromHolder::Control(_) => return None,
+        })
+    }
+
+    /// A refusal without a number answers the oldest resize under way. Nothing else the daemon asks is refused, unless
+    /// it is too late anyhow (a signal for a tree that is gone, a close beside a start).
+    fn refused(&mut self, refusal: Refusal) -> Option<Happening> {
+        match self.resizes.pop_front() {
+            Some(tag) => Some(Happening::TagFailed { tag, refusal }),
+            None => {
+                tracing::warn!(session = %self.id, %refusal, "the holder refused");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! A session's actor: carries out what its reducer wants and hears what its holder says.
+
+mod contact;
+mod effects;
+mod frames;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use delight_core::session::{Happening, Input, Session};
+use delight_proto::id::SessionId;
+use tokio::sync::mpsc;
+
+use crate::actor::{Core, Panicked, Tickets, run};
+use crate::adapters::Adapters;
+use crate::process::adopt::Contact;
+use crate::process::launch::Launcher;
+use crate::process::link::Link;
+use crate::store::Store;
+use crate::supervisor;
+
+/// Commands that may wait for one session. A full mailbox answers `busy`.
+pub(crate) const MAILBOX: usize = 256;
+
+/// What every session needs; the same for all.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) launcher: Arc<Launcher>,
+    pub(crate) store: Store,
+    pub(crate) tickets: Tickets,
+    pub(crate) adapters: Adapters,
+    pub(crate) supervisor: mpsc::Sender<supervisor::Mail>,
+}
+
+/// Inputs are boxed: a mailbox allocates room for 32 at once, in every session.
+pub(crate) type Mail = Box<Input>;
+
+/// A contact with the holder that is being made or ended. It ends by itself, in bounded time.
+type Reaching = Pin<Box<dyn Future<Output = Reached> + Send>>;
+
+/// What a [`Reaching`] ends with.
+enum Reached {
+    /// A search, or a parting.
+    Contact(Contact),
+    /// A launch.
+    Launched(Result<(delight_proto::session::HolderIdentity, Link), delight_proto::refusal::Refusal>),
+}
+
+/// The body of a session's actor.
+struct SessionBody {
+    id: SessionId,
+    shared: Arc<Shared>,
+    mailbox: mpsc::Receiver<Mail>,
+    link: Option<Link>,
+    reaching: Option<Reaching>,
+    /// Whether `reaching` is a launch.
+    launching: bool,
+    /// What the shell itself has to say, before anything else.
+    local: VecDeque<Happening>,
+    /// Resizes the holder has not answered yet, oldest first: its answers come in order.
+    resizes: VecDeque<u64>,
+}
+
+/// Runs a session until the supervisor closes its mailbox or its reducer panics.
+pub(crate) async fn run_session(
+    core: Box<Core<Session>>,
+    id: SessionId,
+    shared: Arc<Shared>,
+    mailbox: mpsc::Receiver<Mail>,
+) {
+    let mut core = core;
+    let mut body = SessionBody {
+        id,
+        shared,
+        mailbox,
+        link: None,
+        reaching: None,
+        launching: false,
+        local: VecDeque::new(),
+        resizes: VecDeque::new(),
+    };
+    if let Err(Panicked(reason)) = run(&mut *core, &mut body).await {
+        tracing::error!(session = %id, reason, "a session's reducer panicked; its processes go on");
+        body.mailbox.close();
+        let failed = delight_core::supervisor::Input::ActorFailed { id, reason: reason.clone() };
+        // The supervisor outlives every session; if it has ended, so has the daemon.
+        let _ = body.shared.supervisor.send(Box::new(failed)).await;
+        body.shared.tickets.refuse_all_of(id, &reason);
+    }
+}

@@ -1,0 +1,83 @@
+//! What the daemon remembers: the spawn registry (sled) and each session's event log (segment files).
+//!
+//! This module is the only place that names sled. All writing happens on one thread with group commit: it takes what
+//! has queued up, writes all of it, flushes once and then answers everybody.
+//!
+//! | write | `kill -9` of the daemon | power loss |
+//! |---|---|---|
+//! | `Save` (registry record), once answered | survives | survives: flushed before the answer |
+//! | `Forget`, once answered | survives | survives; a directory whose deletion was cut short is deleted at the next start |
+//! | `Append` (event), once answered | survives: one `writev` into the page cache | the newest events may be lost, whole ones only; the numbering goes on after the last one kept |
+//! | anything not yet answered | happened whole or not at all, a record and an event each for itself | the same |
+//!
+//! A store that cannot be trusted is refused, never started clean: a newer schema, a damaged store, a registry that is
+//! empty while sessions have data. One damaged record is set aside (tree `quarantine`), reported, and the rest works.
+
+mod events;
+mod record;
+mod registry;
+mod stray;
+mod thread;
+
+use std::path::PathBuf;
+
+use delight_core::supervisor::Stored;
+use delight_proto::event::Event;
+use delight_proto::id::SessionId;
+use delight_proto::place::Place;
+use delight_proto::refusal::Refusal;
+use delight_proto::session::Record;
+
+pub(crate) use events::read_events;
+pub(crate) use thread::{CommitFailed, Store, delete_directory};
+
+/// One write. Those of one commit are carried out in order.
+#[derive(Debug)]
+pub(crate) enum Write {
+    /// A registry record, made durable.
+    Save(Box<Record>),
+    /// An event; its number must follow the last one's.
+    Append(Event),
+    /// The record is deleted and the session's directory is set aside for deletion.
+    Forget,
+}
+
+/// What a start finds.
+#[derive(Debug)]
+pub(crate) struct Contents {
+    /// Every readable record, with what its event log says beyond it.
+    pub(crate) sessions: Vec<Stored>,
+    /// What was set aside or has no record, in words for the owner.
+    pub(crate) quarantined: Vec<String>,
+}
+
+/// Opens the store and reads what is in it.
+///
+/// # Errors
+/// `storage` with what, why and fix, for anything that cannot be trusted. Nothing is changed then.
+pub(crate) fn open(place: &Place) -> Result<(Store, Contents), Refusal> {
+    let registry = registry::Registry::open(&place.registry(), &place.sessions())?;
+    let loaded = registry.load()?;
+    let mut records = loaded.records;
+    let mut quarantined = loaded.quarantined;
+    stray::finish_removals(place, &registry, &mut records)?;
+    stray::report(place, &records, &loaded.quarantined_ids, &mut quarantined);
+    let mut sessions = Vec::with_capacity(records.len());
+    for record in records {
+        let (log_seq, tail) = events::after_record(place, &record).unwrap_or_else(|reason| {
+            quarantined.push(format!("event log of session {}: {reason}", record.id));
+            (record.last_seq, Vec::new())
+        });
+        sessions.push(Stored { record, log_seq, tail });
+    }
+    let store = Store::start(registry, events::Logs::new(place.clone()), place.clone())?;
+    Ok((store, Contents { sessions, quarantined }))
+}
+
+/// Where a session's event log lies.
+fn events_dir(place: &Place, id: SessionId) -> PathBuf {
+    place.session(id).join("events")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! The spawn registry in sled: one record a session, a schema number, and what could not be read.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use delight_proto::id::SessionId;
+use delight_proto::refusal::{Code, Refusal};
+use delight_proto::session::Record;
+
+use super::record;
+
+/// The layout of the registry. It grows when a tree or key changes meaning.
+const SCHEMA: u32 = 1;
+const SCHEMA_KEY: &[u8] = b"schema";
+const SESSIONS: &str = "sessions";
+const QUARANTINE: &str = "quarantine";
+
+/// sled's page cache. The registry is read once, at the start; the reducers hold the state after that.
+const CACHE_BYTES: u64 = 1 << 20;
+
+/// sled's log segment and write buffer: the smallest that holds hundreds of records and costs little memory.
+const SEGMENT_BYTES: usize = 256 << 10;
+
+/// The open registry.
+#[derive(Debug)]
+pub(super) struct Registry {
+    path: PathBuf,
+    db: sled::Db,
+    sessions: sled::Tree,
+    quarantine: sled::Tree,
+}
+
+/// What [`Registry::load`] found.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) records: Vec<Record>,
+    pub(super) quarantined: Vec<String>,
+    pub(super) quarantined_ids: Vec<SessionId>,
+}
+
+impl Registry {
+    /// Opens or makes it. `sessions_dir` tells a first start from a registry that was lost.
+    pub(super) fn open(path: &Path, sessions_dir: &Path) -> Result<Self, Refusal> {
+        let damaged = |reason: String| {
+            Refusal::new(Code::Storage, format!("the registry {} cannot be opened", path.display()), reason).fix(
+                format!(
+                    "restore it from a backup; or move {} and {} away to begin anew (running sessions go on, unlisted)",
+                    path.display(),
+                    sessions_dir.display()
+                ),
+            )
+        };
+        // sled panics on some kinds of damage instead of returning an error.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let db = sled::Config::new()
+                .path(path)
+                .cache_capacity(CACHE_BYTES)
+                .segment_size(SEGMENT_BYTES)
+                .mode(sled::Mode::LowSpace)
+                // Its timer would wake an idle daemon twice a second; every commit flushes by itself.
+                .flush_every_ms(None)
+                .open()?;
+            let sessions = db.open_tree(SESSIONS)?;
+            let quarantine = db.open_tree(QUARANTINE)?;
+            Ok::<_, sled::Error>((db, sessions, quarantine))
+        }));
+        let (db, sessions, quarantine) = match opened {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(e)) => return Err(damaged(e.to_string())),
+            Err(panic) => return Err(damaged(format!("it is damaged ({})", panic_text(&panic)))),
+        };
+        let registry = Self { path: path.to_owned(), db, sessions, quarantine };
+        registry.check_schema(sessions_dir, damaged)?;
+        Ok(registry)
+    }
+
+    fn check_schema(&self, sessions_dir: &Path, damaged: impl Fn(String) -> Refusal) -> Result<(), Refusal> {
+        let found = self.db.get(SCHEMA_KEY).map_err(|e| damaged(e.to_string()))?;
+        let Some(found) = found else {
+            let left = super::stray::session_dirs(sessions_dir).len();
+            if left > 0 || !self.sessions.is_empty() {
+                return Err(damaged(format!(
+                    "it is empty, while {left} sessions have data: it was lost or damaged"
+                )));
+            }
+            self.db.insert(SCHEMA_KEY, SCHEMA.to_string().as_bytes()).map_err(|e| damaged(e.to_string()))?;
+            return self.flush();
+        };
+        match std::str::from_utf8(&found).ok().and_then(|text| text.parse::<u32>().ok()) {
+            Some(SCHEMA) => Ok(()),
+            Some(newer) if newer > SCHEMA => Err(Refusal::new(
+                Code::Storage,
+                format!("the registry {} cannot be opened", self.path.display()),
+                format!("it has schema {newer}; this build knows up to {SCHEMA}: a newer delightd wrote it"),
+            )
+            .fix("start the newer delightd again; nothing was changed")),
+            _ => Err(damaged("its schema number cannot be read".to_owned())),
+        }
+    }
+
+    /// Reads all records; moves those it cannot read to the quarantine.
+    pub(super) fn load(&self) -> Result<Loaded, Refusal> {
+        let mut records = Vec::new();
+        for entry in &self.sessions {
+            let (key, value) = entry.map_err(|e| self.refuse("read", &e))?;
+            let reason = match record::decode(&value) {
+                Ok(record) if record.id.as_str().as_bytes() == &key[..] => {
+                    records.push(record);
+                    continue;
+                }
+                Ok(record) => format!("it says it is {}", record.id),
+                Err(e) => e.to_string(),
+            };
+            tracing::error!(key = %String::from_utf8_lossy(&key), reason, "a registry record is set aside");
+            // Written there before it is removed here: a crash in between leaves it in both, never in none.
+            self.quarantine.insert(&key, value).map_err(|e| self.refuse("write", &e))?;
+            self.flush()?;
+            self.sessions.remove(&key).map_err(|e| self.refuse("write", &e))?;
+        }
+        self.flush()?;
+        let (mut quarantined, mut quarantined_ids) = (Vec::new(), Vec::new());
+        for entry in &self.quarantine {
+            let (key, value) = entry.map_err(|e| self.refuse("read", &e))?;
+            let name = String::from_utf8_lossy(&key).into_owned();
+            let reason = record::decode(&value).err().map_or_else(String::new, |e| e.to_string());
+            quarantined_ids.extend(name.parse::<SessionId>().ok());
+            quarantined.push(format!("session {name}: {reason}"));
+        }
+        Ok(Loaded { records, quarantined, quarantined_ids })
+    }
+
+    /// Writes a record; durable after [`Self::flush`].
+    pub(super) fn put(&self, record: &Record) -> Result<(), Refusal> {
+        let bytes = record::encode(record).map_err(|e| self.refuse("write", &e))?;
+        self.sessions.insert(record.id.as_str(), bytes).map(drop).map_err(|e| self.refuse("write", &e))
+    }
+
+    /// Deletes a record; durable after [`Self::flush`].
+    pub(super) fn delete(&self, id: SessionId) -> Result<(), Refusal> {
+        self.sessions.remove(id.as_str()).map(drop).map_err(|e| self.refuse("write", &e))
+    }
+
+    /// Makes everything written so far durable.
+    pub(super) fn flush(&self) -> Result<(), Refusal> {
+        self.db.flush().map(drop).map_err(|e| self.refuse("write", &e))
+    }
+
+    fn refuse(&self, verb: &str, e: &dyn std::fmt::Display) -> Refusal {
+        Refusal::new(
+            Code::Storage,
+            format!("the registry {} could not be used", self.path.display()),
+            format!("{verb}: {e}"),
+        )
+        .fix("check free space and the disk, then restart the daemon: sessions go on meanwhile")
+    }
+
+    #[cfg(test)]
+    pub(super) fn raw(&self) -> (&sled::Db, &sled::Tree) {
+        (&self.db, &self.sessions)
+    }
+}
+
+/// The first line of what a panic said.
+fn panic_text(panic: &Box<dyn std::any::Any + Send>) -> String {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no reason given");
+    text.lines().next().unwrap_or_default().chars().take(200).collect()
+}

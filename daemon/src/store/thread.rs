@@ -1,0 +1,175 @@
+//! The store's one writing thread and its group commit.
+
+use std::fs;
+use std::io;
+
+use delight_proto::id::SessionId;
+use delight_proto::place::Place;
+use delight_proto::refusal::{Code, Refusal};
+use tokio::sync::{mpsc, oneshot};
+
+use super::events::Logs;
+use super::registry::Registry;
+use super::{Write, stray};
+
+/// Commits that may wait. Each belongs to a session's step, and a session has one step at a time: this is more than
+/// the sessions that can be busy at once, and a full queue only makes them wait.
+const QUEUE: usize = 1_024;
+
+/// Most commits flushed together: bounds how long the first of them waits for the last.
+const GROUP: usize = 256;
+
+/// Why a commit was not carried out whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CommitFailed {
+    /// What, why, fix.
+    pub(crate) refusal: Refusal,
+    /// The last event number the session's log really holds.
+    pub(crate) log_seq: u64,
+}
+
+struct Commit {
+    id: SessionId,
+    writes: Vec<Write>,
+    done: oneshot::Sender<Result<(), CommitFailed>>,
+}
+
+enum Job {
+    Commit(Commit),
+    /// Answered when everything before it is done.
+    Close(oneshot::Sender<()>),
+}
+
+/// A handle on the store. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Store {
+    pub(super) fn start(registry: Registry, logs: Logs, place: Place) -> Result<Self, Refusal> {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let mut keeper = Keeper { registry, logs, place };
+        std::thread::Builder::new().name("store".to_owned()).spawn(move || keeper.run(queue)).map_err(
+            |e| Refusal::new(Code::Storage, "the store's thread could not be started", e.to_string()),
+        )?;
+        Ok(Self { jobs })
+    }
+
+    /// Carries out the writes of one session in order and answers when they are as safe as the table in [`super`]
+    /// says.
+    ///
+    /// Dropping the future undoes nothing: the writes happen whether or not the answer is awaited.
+    ///
+    /// # Errors
+    /// The first write that failed; those after it were not carried out, and no record of this commit is durable.
+    /// A flush that failed counts as a failed write.
+    pub(crate) async fn commit(&self, id: SessionId, writes: Vec<Write>) -> Result<(), CommitFailed> {
+        let (done, answer) = oneshot::channel();
+        if self.jobs.send(Job::Commit(Commit { id, writes, done })).await.is_err() {
+            return Err(gone());
+        }
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Flushes and ends the store. Later commits are refused.
+    pub(crate) async fn close(&self) {
+        let (done, answer) = oneshot::channel();
+        if self.jobs.send(Job::Close(done)).await.is_ok() {
+            // An error means the thread has ended already, which is what is asked for.
+            let _ = answer.await;
+        }
+    }
+}
+
+fn gone() -> CommitFailed {
+    let refusal = Refusal::new(Code::Storage, "the store has ended", "its thread stopped")
+        .fix("restart the daemon: sessions go on");
+    CommitFailed { refusal, log_seq: 0 }
+}
+
+struct Keeper {
+    registry: Registry,
+    logs: Logs,
+    place: Place,
+}
+
+impl Keeper {
+    fn run(&mut self, mut queue: mpsc::Receiver<Job>) {
+        let mut group = Vec::with_capacity(GROUP);
+        while queue.blocking_recv_many(&mut group, GROUP) > 0 {
+            let mut finished = Vec::with_capacity(group.len());
+            let mut flush = false;
+            let mut closing = Vec::new();
+            for job in group.drain(..) {
+                match job {
+                    Job::Commit(commit) => {
+                        let result = self.apply(commit.id, &commit.writes, &mut flush);
+                        finished.push((commit, result));
+                    }
+                    Job::Close(done) => closing.push(done),
+                }
+            }
+            let flushed = if flush { self.registry.flush() } else { Ok(()) };
+            if let Err(refusal) = &flushed {
+                tracing::error!(%refusal, "the registry could not be flushed");
+            }
+            for (commit, result) in finished {
+                let needs_flush = commit.writes.iter().any(|write| !matches!(write, Write::Append(_)));
+                let result = if needs_flush { result.and_then(|()| flushed.clone()) } else { result };
+                let result = result
+                    .map_err(|refusal| CommitFailed { refusal, log_seq: self.logs.last_seq(commit.id) });
+                // Whoever asked may be gone; the write stands all the same.
+                let _ = commit.done.send(result);
+            }
+            if !closing.is_empty() {
+                queue.close();
+                for done in closing {
+                    let _ = done.send(());
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, id: SessionId, writes: &[Write], flush: &mut bool) -> Result<(), Refusal> {
+        for write in writes {
+            match write {
+                Write::Save(record) => {
+                    *flush = true;
+                    self.registry.put(record)?;
+                }
+                Write::Append(event) => self.logs.append(id, event)?,
+                Write::Forget => {
+                    *flush = true;
+                    self.forget(id)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The directory is renamed first: from then on the removal is completed even after a crash.
+    fn forget(&mut self, id: SessionId) -> Result<(), Refusal> {
+        self.logs.close(id);
+        match fs::rename(self.place.session(id), stray::removed_dir(&self.place, id)) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => {
+                return Err(Refusal::new(
+                    Code::Storage,
+                    format!("the directory of session {id} could not be set aside"),
+                    e.to_string(),
+                ));
+            }
+        }
+        self.registry.delete(id)
+    }
+}
+
+/// Deletes the directory of a forgotten session. Blocks on the disk.
+pub(crate) fn delete_directory(place: &Place, id: SessionId) -> io::Result<()> {
+    match fs::remove_dir_all(stray::removed_dir(place, id)) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

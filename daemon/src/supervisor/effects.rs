@@ -1,0 +1,127 @@
+//! Carrying out the supervisor's effects, in order. None of them waits for a session: sessions wait for the
+//! supervisor, and two that wait for each other never end.
+
+use std::sync::Arc;
+
+use delight_core::actor::{Effects, Ticket};
+use delight_core::session::{Command, Happening, Input as SessionInput, Session};
+use delight_core::supervisor::{Answer, Boot, Effect, Input, Opening, Supervisor};
+use delight_proto::id::SessionId;
+use delight_proto::refusal::{Code, Refusal};
+use tokio::sync::mpsc::{self, error::TrySendError};
+
+use super::SupervisorBody;
+use crate::actor::{Body, Core, Flow, Panicked, Told};
+use crate::session::{MAILBOX, Mail, run_session};
+
+impl Body for SupervisorBody {
+    type Reducer = Supervisor;
+
+    async fn next(&mut self) -> Option<Input> {
+        self.mailbox.recv().await.map(|mail| *mail)
+    }
+
+    async fn carry_out(&mut self, _state: &Supervisor, effects: Effects<Effect>) -> Flow<Input> {
+        for effect in effects {
+            if matches!(effect, Effect::Exit) {
+                return Flow::End;
+            }
+            self.do_now(effect);
+        }
+        Flow::GoOn
+    }
+}
+
+impl SupervisorBody {
+    /// Gives the reducer its first input.
+    pub(super) async fn boot(&mut self, core: &mut Core<Supervisor>, boot: Boot) -> Result<(), Panicked> {
+        let effects = core.step(Input::Boot(Box::new(boot)))?;
+        if let Some(state) = core.state() {
+            // The first step asks for nothing but effects that are done at once.
+            let _: Flow<Input> = self.carry_out(state, effects).await;
+        }
+        Ok(())
+    }
+
+    fn do_now(&mut self, effect: Effect) {
+        match effect {
+            Effect::Open { id, opening } => self.open(id, opening),
+            Effect::Restore { id } => {
+                self.deliver(id, Ticket::NOBODY, Box::new(SessionInput::Happened(Happening::Restore)));
+            }
+            Effect::Deliver { id, ticket, origin, command } => {
+                self.shared.tickets.hand_to(ticket, id);
+                let must_arrive = ticket == Ticket::NOBODY || matches!(command, Command::Start);
+                let mail = Box::new(SessionInput::Asked { ticket, origin, command });
+                self.deliver(id, if must_arrive { Ticket::NOBODY } else { ticket }, mail);
+            }
+            Effect::Close { id } => drop(self.sessions.remove(&id)),
+            Effect::Broadcast(change) => self.changes.send(change),
+            Effect::Ready { adopted } => {
+                if let Some(ready) = self.ready.take() {
+                    // Whoever waited has given up starting the daemon.
+                    let _ = ready.send(adopted);
+                }
+            }
+            Effect::Reply { ticket, result } => {
+                let result = result.map(|answer| self.told(answer));
+                self.shared.tickets.answer(ticket, result);
+            }
+            Effect::Exit => {}
+        }
+    }
+
+    fn open(&mut self, id: SessionId, opening: Opening) {
+        let session = match opening {
+            Opening::Fresh(record, capabilities) => Session::new(*record, capabilities),
+            Opening::Stored { record, log_seq, tail, capabilities } => {
+                Session::restored(*record, log_seq, &tail, capabilities)
+            }
+        };
+        let (mail, mailbox) = mpsc::channel(MAILBOX);
+        self.sessions.insert(id, mail);
+        let core = Box::new(Core::new(session, self.clock));
+        tokio::spawn(run_session(core, id, Arc::clone(&self.shared), mailbox));
+    }
+
+    /// Puts mail into a session's mailbox. A full one answers `busy`; what nobody waits for (`NOBODY`) and must arrive
+    /// waits for room beside the supervisor.
+    fn deliver(&mut self, id: SessionId, ticket: Ticket, mail: Mail) {
+        let Some(to) = self.sessions.get(&id) else {
+            self.refuse(ticket, id, Code::NotFound, "it has been removed");
+            return;
+        };
+        match to.try_send(mail) {
+            Ok(()) => {}
+            Err(TrySendError::Full(mail)) if ticket == Ticket::NOBODY => {
+                let to = to.clone();
+                tokio::spawn(async move {
+                    // A session that ends meanwhile has nothing to be told any more.
+                    let _ = to.send(mail).await;
+                });
+            }
+            Err(TrySendError::Full(_)) => {
+                self.refuse(ticket, id, Code::Busy, "too many requests wait for it")
+            }
+            Err(TrySendError::Closed(_)) => self.refuse(ticket, id, Code::Internal, "its actor has ended"),
+        }
+    }
+
+    fn refuse(&self, ticket: Ticket, id: SessionId, code: Code, reason: &str) {
+        self.shared
+            .tickets
+            .answer(ticket, Err(Refusal::new(code, format!("session {id} cannot be asked"), reason)));
+    }
+
+    fn told(&self, answer: Answer) -> Told {
+        match answer {
+            Answer::View(view) => Told::View(view),
+            Answer::List(sessions) => Told::List(sessions),
+            Answer::Subscribed { only, sessions } => {
+                Told::Subscribed { only, sessions, changes: self.changes.subscribe() }
+            }
+            Answer::Status(counts) => Told::Status(counts),
+            Answer::Stopped(result) => Told::Stopped(result),
+        }
+    }
+}
