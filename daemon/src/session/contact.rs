@@ -38,6 +38,7 @@ impl SessionBody {
         let (id, shared) = (self.id, Arc::clone(&self.shared));
         self.link = None;
         self.resizes.clear();
+        self.pieces.clear();
         self.reaching =
             Some(Box::pin(async move { Reached::Contact(part(&shared.launcher.place, id, reason).await) }));
     }

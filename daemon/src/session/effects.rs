@@ -8,7 +8,7 @@ use delight_proto::holder::{Start, ToHolder};
 use delight_proto::refusal::{Code, Refusal};
 use tokio::task::spawn_blocking;
 
-use super::{Reached, SessionBody};
+use super::{Pieces, Reached, SessionBody};
 use crate::actor::{Body, Flow, Told};
 use crate::process::link::Heard;
 use crate::store::{CommitFailed, Write, delete_directory};
@@ -165,18 +165,22 @@ impl SessionBody {
         }
     }
 
-    /// Cuts the bytes into frames; the last carries the tag, and the holder writes them in order.
+    /// Cuts the bytes into frames. Each carries the tag, so that a piece the holder refuses cannot hide behind a later
+    /// one it took.
     fn write(&mut self, tag: u64, bytes: &[u8]) {
         let Some(link) = &mut self.link else {
             self.local.push_back(Happening::TagFailed { tag, refusal: no_holder() });
             return;
         };
-        let last = bytes.len().saturating_sub(1) / MAX_DATA * MAX_DATA;
-        let (before, last) = bytes.split_at(last);
-        for piece in before.chunks(MAX_DATA) {
-            link.send(&ToHolder::Input { tag: 0, bytes: piece.to_vec() });
+        if bytes.len() <= MAX_DATA {
+            link.send(&ToHolder::Input { tag, bytes: bytes.to_vec() });
+            return;
         }
-        link.send(&ToHolder::Input { tag, bytes: last.to_vec() });
+        let pieces = bytes.chunks(MAX_DATA);
+        self.pieces.insert(tag, Pieces { left: pieces.len(), refusal: None });
+        for piece in pieces {
+            link.send(&ToHolder::Input { tag, bytes: piece.to_vec() });
+        }
     }
 }
 

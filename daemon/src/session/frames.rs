@@ -20,8 +20,8 @@ impl SessionBody {
             }
             FromHolder::Exited(exited) => Happening::RunnerExited(ended(&exited)),
             FromHolder::TreeGone { generation } => Happening::TreeGone { generation },
-            FromHolder::InputDone { tag } => Happening::TagDone { tag },
-            FromHolder::InputFailed { tag, refusal } => Happening::TagFailed { tag, refusal },
+            FromHolder::InputDone { tag } => return self.piece(tag, None),
+            FromHolder::InputFailed { tag, refusal } => return self.piece(tag, Some(refusal)),
             FromHolder::Resized(_) => Happening::TagDone { tag: self.resizes.pop_front()? },
             FromHolder::Trouble(trouble) => Happening::Trouble { troubles: trouble.troubles },
             FromHolder::Refused(refusal) => return self.refused(refusal),
@@ -30,6 +30,25 @@ impl SessionBody {
             | FromHolder::Screen { .. }
             | FromHolder::Lost { .. }
             | FromHolder::Control(_) => return None,
+        })
+    }
+
+    /// The holder has answered one frame of a write: the last answer is the write's, and one refusal refuses all.
+    fn piece(&mut self, tag: u64, refusal: Option<Refusal>) -> Option<Happening> {
+        let refusal = match self.pieces.get_mut(&tag) {
+            None => refusal,
+            Some(pieces) => {
+                pieces.left -= 1;
+                pieces.refusal = pieces.refusal.take().or(refusal);
+                if pieces.left > 0 {
+                    return None;
+                }
+                self.pieces.remove(&tag)?.refusal
+            }
+        };
+        Some(match refusal {
+            None => Happening::TagDone { tag },
+            Some(refusal) => Happening::TagFailed { tag, refusal },
         })
     }
 

@@ -4,13 +4,14 @@ mod contact;
 mod effects;
 mod frames;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use delight_core::session::{Happening, Input, Session};
 use delight_proto::id::SessionId;
+use delight_proto::refusal::Refusal;
 use tokio::sync::mpsc;
 
 use crate::actor::{Core, Panicked, Tickets, run};
@@ -45,7 +46,7 @@ enum Reached {
     /// A search, or a parting.
     Contact(Contact),
     /// A launch.
-    Launched(Result<(delight_proto::session::HolderIdentity, Link), delight_proto::refusal::Refusal>),
+    Launched(Result<(delight_proto::session::HolderIdentity, Link), Refusal>),
 }
 
 /// The body of a session's actor.
@@ -61,6 +62,16 @@ struct SessionBody {
     local: VecDeque<Happening>,
     /// Resizes the holder has not answered yet, oldest first: its answers come in order.
     resizes: VecDeque<u64>,
+    /// Writes of more than one frame the holder has not answered whole, by tag.
+    pieces: BTreeMap<u64, Pieces>,
+}
+
+/// A write cut into frames.
+struct Pieces {
+    /// Frames not answered yet.
+    left: usize,
+    /// Why one of them was refused.
+    refusal: Option<Refusal>,
 }
 
 /// Runs a session until the supervisor closes its mailbox or its reducer panics.
@@ -80,6 +91,7 @@ pub(crate) async fn run_session(
         launching: false,
         local: VecDeque::new(),
         resizes: VecDeque::new(),
+        pieces: BTreeMap::new(),
     };
     if let Err(Panicked(reason)) = run(&mut *core, &mut body).await {
         tracing::error!(session = %id, reason, "a session's reducer panicked; its processes go on");
