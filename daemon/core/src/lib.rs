@@ -6,10 +6,13 @@
 //!
 //! - [`actor`]: what a reducer is;
 //! - [`session`]: one session, from spawn to removal;
-//! - [`supervisor`]: which sessions there are, and who may make another.
+//! - [`supervisor`]: which sessions there are, and who may make another;
+//! - [`replay`]: folding recorded inputs again.
 
 pub mod actor;
 pub mod replay;
 pub mod session;
 pub mod supervisor;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod view;

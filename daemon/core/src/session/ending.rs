@@ -24,8 +24,6 @@ impl Step {
             return self.refuse(ticket, refusal);
         }
         if !self.s.is_alive() {
-            // A stop that could not be stored before gets another try.
-            self.retry_store = self.s.store.trouble.is_some();
             return self.say(Say::View { ticket, of_store: true });
         }
         if self.s.callers.stops.len() >= MAX_CALLERS {

@@ -1,6 +1,8 @@
 //! One session: its record, its holder, its runner, and everybody who waits for something of it.
 
 mod asking;
+#[cfg(any(test, feature = "testing"))]
+mod breach;
 mod effect;
 mod ending;
 mod input;

@@ -20,6 +20,8 @@ impl Reducer for Session {
             }
             other => {
                 step.stored();
+                // What was due came before what is heard only now.
+                step.due();
                 match other {
                     Input::Asked { ticket, origin, command } => step.asked(ticket, origin, command),
                     Input::Happened(happening) => step.happened(happening),
@@ -91,7 +93,8 @@ impl Step {
         }
     }
 
-    /// Serves every deadline that has come, whatever input brought us here: after a step none lies in the past.
+    /// Serves every deadline that has come, whatever input brought us here; once more at the end of a step, for what it
+    /// made due at once: after a step no deadline lies in the past.
     fn due(&mut self) {
         let now = self.now.mono_ms;
         if self.s.starting.is_some_and(|s| s.by <= now) {

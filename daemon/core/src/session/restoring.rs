@@ -15,6 +15,11 @@ impl Step {
         if !self.s.restoring || self.s.holder != Holder::None {
             return;
         }
+        if self.s.store.saved_seq > self.s.record.last_seq {
+            // A power cut took events the record had counted; the next ones take their numbers, and must not be taken for
+            // old ones when they are folded into the record.
+            self.save();
+        }
         if self.s.record.phase.is_live() || self.s.record.holder.is_some() {
             self.s.holder = Holder::Seeking;
             self.act(Effect::Adopt);

@@ -305,11 +305,11 @@ impl Session {
     /// [`super::Happening::Restore`].
     #[must_use]
     pub fn restored(mut record: Record, log_seq: u64, tail: &[Event], capabilities: Capabilities) -> Self {
+        let store = Store { durable: true, saved_seq: record.last_seq, ..Store::default() };
         for event in tail {
             record::apply(&mut record, event);
         }
         record.last_seq = log_seq;
-        let store = Store { durable: true, saved_seq: log_seq, ..Store::default() };
         Self { restoring: true, store, ..Self::new(record, capabilities) }
     }
 

@@ -142,7 +142,11 @@ impl Step {
 
     /// Ends the step: store effects first, then what is to be done, then what is to be told.
     pub(super) fn finish(mut self) -> (Session, Effects<Effect>) {
-        let storing = !self.events.is_empty() || self.save || self.forget || self.retry_store;
+        let promises =
+            self.says.iter().any(|say| matches!(say, Say::View { of_store: true, .. } | Say::Renamed { .. }));
+        // What is promised to be stored gets another try, also when this step adds nothing to what the store refused.
+        let again = self.retry_store || (promises && self.s.store.trouble.is_some());
+        let storing = !self.events.is_empty() || self.save || self.forget || again;
         let mut events = self.events;
         let mut save = self.save;
         if storing && let Some(trouble) = &mut self.s.store.trouble {
@@ -174,7 +178,7 @@ impl Step {
         }
         out.append(&mut self.acts);
         let after = (self.s.view(), self.s.is_alive());
-        if self.publish || after != self.before {
+        if !self.forget && (self.publish || after != self.before) {
             out.push(Effect::Publish { view: Box::new(after.0.clone()), alive: after.1 });
         }
         out.extend(self.says.iter().map(|say| told(say, &self.s, &after.0)));

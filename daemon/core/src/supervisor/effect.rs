@@ -108,6 +108,7 @@ pub enum Effect {
         /// What.
         result: Result<Answer, Refusal>,
     },
-    /// End the daemon. The last effect.
+    /// End the daemon. The last effect. Effects sessions have decided on already, answers above all, are carried out
+    /// first.
     Exit,
 }

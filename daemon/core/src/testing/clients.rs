@@ -1,0 +1,132 @@
+//! Clients that ask anything at any time, often the same thing twice.
+
+use std::collections::BTreeMap;
+
+use delight_proto::api::method::SpawnParams;
+use delight_proto::id::{SessionId, SessionName};
+use delight_proto::session::{Origin, Phase, RestartPolicy, Size};
+
+use super::sim::{Question, Sim};
+use crate::actor::Ticket;
+use crate::session::{Capabilities, Command, Survivors};
+use crate::supervisor::{Input, Request};
+
+/// The kinds there are, and what they can do: every combination that matters.
+pub(super) fn kinds() -> BTreeMap<String, Capabilities> {
+    let of = |survivors, keep_holder, resume| Capabilities { survivors, keep_holder, resume };
+    BTreeMap::from([
+        ("pty".to_owned(), of(Survivors::Leave, false, false)),
+        ("agent".to_owned(), of(Survivors::End, true, true)),
+        ("tool".to_owned(), of(Survivors::End, false, false)),
+    ])
+}
+
+impl Sim {
+    /// Somebody asks for something.
+    pub(super) fn client_asks(&mut self) {
+        let request = match self.rng.below(26) {
+            0..=5 => self.spawn(),
+            6 => Request::Get { selector: self.selector() },
+            7 => Request::List,
+            8 => Request::Status,
+            9 if self.rng.per_mille(100) => Request::Shutdown { stop_sessions: self.rng.per_mille(500) },
+            _ => Request::To { selector: self.selector(), command: self.command() },
+        };
+        self.ask(request);
+    }
+
+    /// Asks, and remembers that an answer is owed.
+    pub(super) fn ask(&mut self, request: Request) {
+        if self.daemon.is_none() {
+            return;
+        }
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        let question = match &request {
+            Request::To { command: Command::Stop { .. }, .. } => Question::Stop,
+            Request::To { command: Command::Rename { .. }, .. } => Question::Rename,
+            Request::To { command: Command::Remove, .. } => Question::Remove,
+            _ => Question::Other,
+        };
+        self.owed.insert(ticket, question);
+        let origin = Origin::Desktop { pid: Some(1) };
+        self.note(|| format!("#{} {request:?}", ticket.0));
+        if let Some(daemon) = &mut self.daemon {
+            daemon.mailbox.push_back(Input::Asked { ticket, origin, request });
+        }
+    }
+
+    fn spawn(&mut self) -> Request {
+        let mut random = [0u8; 10];
+        random[..8].copy_from_slice(&self.rng.next().to_le_bytes());
+        let keyed = self.rng.per_mille(300);
+        let key = self.rng.below(4);
+        let request_id = keyed.then(|| format!("key-{key}").parse().ok()).flatten();
+        // A keyed request mostly says the same as the one before it with that key.
+        let choice = if keyed && self.rng.per_mille(900) { key } else { self.rng.next() };
+        let kind = *self.rng_choice(choice, &["pty", "agent", "tool"]);
+        let restart = *self.rng_choice(choice >> 8, &[RestartPolicy::Never, RestartPolicy::OnFailure]);
+        Request::Spawn {
+            fresh_id: SessionId::from_random(random),
+            params: Box::new(SpawnParams {
+                request_id,
+                name: self.name(),
+                kind: kind.to_owned(),
+                command: vec!["run".into()],
+                cwd: "/".into(),
+                create_cwd: false,
+                env: BTreeMap::new(),
+                size: Size::default(),
+                restart,
+                stop_grace_ms: Some([0, 100, 5_000][(choice >> 16) as usize % 3]),
+                retain_bytes: None,
+            }),
+        }
+    }
+
+    fn rng_choice<'a, T>(&self, choice: u64, of: &'a [T]) -> &'a T {
+        &of[choice as usize % of.len()]
+    }
+
+    fn name(&mut self) -> Option<SessionName> {
+        if self.rng.per_mille(600) {
+            return None;
+        }
+        format!("name-{}", self.rng.below(4)).parse().ok()
+    }
+
+    fn selector(&mut self) -> String {
+        let ids: Vec<SessionId> = self.disk.sessions.keys().copied().collect();
+        match self.rng.below(8) {
+            0 => "@last".to_owned(),
+            1 => format!("name-{}", self.rng.below(4)),
+            2 => "nothing".to_owned(),
+            _ if ids.is_empty() => "@last".to_owned(),
+            3 => self.rng.pick(&ids).as_str()[..6].to_owned(),
+            _ => self.rng.pick(&ids).to_string(),
+        }
+    }
+
+    fn command(&mut self) -> Command {
+        match self.rng.below(16) {
+            0..=2 => {
+                let grace_ms = self.rng.per_mille(300).then(|| self.rng.below(3_000));
+                Command::Stop { kill: self.rng.per_mille(300), grace_ms }
+            }
+            3..=6 => Command::Resume,
+            7 | 8 => Command::Rename { name: self.name() },
+            9 | 10 => {
+                let length = *self.rng.pick(&[0, 10, 40_000, 2_000_000]);
+                Command::Send { bytes: vec![b'x'; length] }
+            }
+            11 => Command::Resize { size: Size { cols: 100, rows: 30 } },
+            12 | 13 => {
+                let phase = *self.rng.pick(&[Phase::Running, Phase::Exited, Phase::Stopped, Phase::Failed]);
+                let phases = if self.rng.per_mille(500) { Vec::new() } else { vec![phase] };
+                Command::Wait { phases, timeout_ms: Some(self.rng.below(100_000)) }
+            }
+            14 => Command::Start,
+            _ => Command::Remove,
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! The fake kernel: holders that outlive daemons, runners and what they leave behind, pids that come round again.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use delight_proto::id::{ProcessIdentity, SessionId};
+use delight_proto::refusal::{Code, Refusal};
+use delight_proto::session::{Exit, HolderIdentity};
+
+use super::rng::Rng;
+use crate::session::{Ended, Found, Happening, Runner};
+
+/// Pids come round after so many: reuse is the rule here, not the exception.
+const PIDS: u32 = 40;
+const SIGKILL: i32 = 9;
+
+/// What a daemon sends a holder.
+#[derive(Debug, Clone)]
+pub(super) enum ToHolder {
+    Start { generation: u64, keep: bool },
+    Signal(i32),
+    Close,
+    Tagged(u64),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Process {
+    pub(super) generation: u64,
+    pub(super) pid: u32,
+    ends_at: Option<(u64, Exit)>,
+    /// Ignores everything but `SIGKILL`.
+    stubborn: bool,
+    /// Cannot be ended before this moment (it sleeps in the kernel).
+    unkillable_until: u64,
+    leaves: u32,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Holder {
+    pub(super) identity: HolderIdentity,
+    /// Until it is up: when, and whether it will be.
+    pub(super) launching: Option<(u64, bool)>,
+    /// Until when it answers nobody.
+    pub(super) hung_until: u64,
+    pub(super) inbox: VecDeque<ToHolder>,
+    /// Whether the present daemon is connected.
+    pub(super) connected: bool,
+    pub(super) runner: Option<Process>,
+    pub(super) survivors: u32,
+    survivors_end: Option<u64>,
+    survivors_stubborn: bool,
+    pub(super) last: Option<Ended>,
+    started: bool,
+    keep: bool,
+    leaves_at: Option<u64>,
+}
+
+impl Holder {
+    pub(super) fn tree_is_alive(&self) -> bool {
+        self.runner.is_some() || self.survivors > 0
+    }
+}
+
+/// The machine under the daemon.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Kernel {
+    pub(super) boot: u32,
+    next_pid: u32,
+    ticks: u64,
+    /// By session: the lock allows one each.
+    pub(super) holders: BTreeMap<SessionId, Holder>,
+    /// The boot in which each session's newest holder was started.
+    boots: BTreeMap<SessionId, u32>,
+    /// What the journals' last `Exited` marks say.
+    pub(super) journals: BTreeMap<SessionId, Ended>,
+    /// What holders have sent the present daemon and it has not read, in order.
+    pub(super) links: BTreeMap<SessionId, VecDeque<Happening>>,
+    /// Whether nothing odd happens by itself any more.
+    pub(super) calm: bool,
+}
+
+impl Kernel {
+    fn pid(&mut self) -> u32 {
+        self.next_pid = self.next_pid % PIDS + 1;
+        self.ticks += 1;
+        self.next_pid
+    }
+
+    fn tell(&mut self, id: SessionId, what: Happening) {
+        if self.holders.get(&id).is_some_and(|holder| holder.connected) {
+            self.links.entry(id).or_default().push_back(what);
+        }
+    }
+
+    /// Starts a holder. A second one for a session is what must never be asked for.
+    pub(super) fn launch(&mut self, id: SessionId, now: u64, rng: &mut Rng) -> Result<(), String> {
+        if self.holders.contains_key(&id) {
+            return Err(format!("{id}: a second holder was launched beside a living one"));
+        }
+        let pid = self.pid();
+        let delay = match rng.below(20) {
+            0 if !self.calm => 20_000,
+            1..=4 => rng.below(3_000),
+            _ => rng.below(20),
+        };
+        let comes_up = self.calm || !rng.per_mille(100);
+        let process = ProcessIdentity { pid, start_time: self.ticks, boot_id: self.boot.to_string() };
+        let holder = Holder {
+            identity: HolderIdentity { socket: format!("/h/{id}"), process },
+            launching: Some((now + delay, comes_up)),
+            hung_until: 0,
+            inbox: VecDeque::new(),
+            connected: true,
+            runner: None,
+            survivors: 0,
+            survivors_end: None,
+            survivors_stubborn: false,
+            last: None,
+            started: false,
+            keep: false,
+            leaves_at: None,
+        };
+        self.holders.insert(id, holder);
+        self.boots.insert(id, self.boot);
+        Ok(())
+    }
+
+    /// What the daemon sends to the session's holder; lost when there is none or it is not connected.
+    pub(super) fn send(&mut self, id: SessionId, what: ToHolder) {
+        if let Some(holder) = self.holders.get_mut(&id)
+            && holder.connected
+        {
+            holder.inbox.push_back(what);
+        }
+    }
+
+    /// The answer to looking for a session's holder.
+    pub(super) fn adopt(&mut self, id: SessionId, now: u64) {
+        let answer = match self.holders.get_mut(&id) {
+            None => self.gone(id, "no holder was found"),
+            Some(holder) if holder.hung_until > now => {
+                Happening::HolderUnreachable { reason: "it does not answer".into() }
+            }
+            // Nothing was started in it and whoever launched it is dead: it ends.
+            Some(holder) if !holder.started => {
+                self.holders.remove(&id);
+                self.gone(id, "it had started nothing")
+            }
+            Some(holder) => {
+                holder.connected = true;
+                let runner = holder.runner.as_ref().map(|r| Runner { generation: r.generation, pid: r.pid });
+                let ended = holder.last.map(|e| Ended { survivors: holder.survivors, ..e });
+                Happening::Adopted(Box::new(Found {
+                    identity: holder.identity.clone(),
+                    ended: if runner.is_some() { None } else { ended },
+                    runner,
+                    offset: 0,
+                    troubles: Vec::new(),
+                }))
+            }
+        };
+        self.links.entry(id).or_default().push_back(answer);
+    }
+
+    fn gone(&self, id: SessionId, reason: &str) -> Happening {
+        let ended = self.journals.get(&id).copied();
+        Happening::HolderGone {
+            ended,
+            reason: reason.into(),
+            same_boot: self.boots.get(&id).is_none_or(|boot| *boot == self.boot),
+        }
+    }
+
+    /// The holder ends, and with it whatever it holds.
+    pub(super) fn end_holder(&mut self, id: SessionId, reason: &str) {
+        if let Some(holder) = self.holders.remove(&id)
+            && holder.connected
+        {
+            let gone = self.gone(id, reason);
+            self.links.entry(id).or_default().push_back(gone);
+        }
+    }
+
+    /// The connection to a holder breaks; the daemon hears of it.
+    pub(super) fn disconnect(&mut self, id: SessionId) {
+        if let Some(holder) = self.holders.get_mut(&id)
+            && holder.connected
+            && holder.launching.is_none()
+            && holder.started
+        {
+            holder.connected = false;
+            holder.inbox.clear();
+            let link = self.links.entry(id).or_default();
+            link.clear();
+            link.push_back(Happening::HolderUnreachable { reason: "the connection broke".into() });
+        }
+    }
+
+    /// The daemon died: what it had sent may or may not have arrived.
+    pub(super) fn daemon_died(&mut self, rng: &mut Rng) {
+        self.links.clear();
+        for holder in self.holders.values_mut() {
+            holder.connected = false;
+            let kept = rng.below(holder.inbox.len() as u64 + 1) as usize;
+            holder.inbox.truncate(kept);
+        }
+    }
+
+    pub(super) fn reboot(&mut self) {
+        self.holders.clear();
+        self.links.clear();
+        self.boot += 1;
+    }
+
+    /// Something that is due in or for this holder is done; whether there was anything.
+    pub(super) fn advance(&mut self, id: SessionId, now: u64, rng: &mut Rng) -> bool {
+        let Some(holder) = self.holders.get_mut(&id) else { return false };
+        if let Some((at, comes_up)) = holder.launching {
+            let given_up = matches!(holder.inbox.front(), Some(ToHolder::Close)) || !holder.connected;
+            if given_up {
+                self.end_holder(id, "its launch was given up");
+            } else if at > now {
+                return false;
+            } else if comes_up {
+                holder.launching = None;
+                let identity = holder.identity.clone();
+                self.tell(id, Happening::HolderUp { identity });
+            } else {
+                let refusal = Refusal::new(Code::StartFailed, "no holder", "by the luck of the seed");
+                self.tell(id, Happening::HolderFailed { refusal });
+                self.holders.remove(&id);
+            }
+            return true;
+        }
+        if !holder.connected && !holder.started && holder.inbox.is_empty() {
+            self.holders.remove(&id);
+            return true;
+        }
+        if holder.hung_until > now {
+            return false;
+        }
+        self.processes_end(id, now) || self.reads(id, now, rng) || self.leaves(id, now)
+    }
+
+    fn processes_end(&mut self, id: SessionId, now: u64) -> bool {
+        let Some(holder) = self.holders.get_mut(&id) else { return false };
+        if let Some(runner) = &holder.runner
+            && let Some((at, exit)) = runner.ends_at
+            && at <= now
+        {
+            let ended = Ended {
+                generation: runner.generation,
+                exit,
+                offset: 0,
+                at_ms: 1_700_000_000_000 + now,
+                survivors: runner.leaves,
+            };
+            holder.survivors = runner.leaves;
+            holder.survivors_stubborn = runner.stubborn;
+            holder.survivors_end = None;
+            holder.runner = None;
+            holder.last = Some(ended);
+            self.journals.insert(id, ended);
+            self.tell(id, Happening::RunnerExited(ended));
+            self.idle_since(id, now);
+            return true;
+        }
+        if holder.survivors > 0 && holder.survivors_end.is_some_and(|at| at <= now) {
+            holder.survivors = 0;
+            let generation = holder.last.map_or(0, |ended| ended.generation);
+            self.tell(id, Happening::TreeGone { generation });
+            self.idle_since(id, now);
+            return true;
+        }
+        false
+    }
+
+    fn idle_since(&mut self, id: SessionId, now: u64) {
+        if let Some(holder) = self.holders.get_mut(&id)
+            && !holder.tree_is_alive()
+            && !holder.keep
+        {
+            holder.leaves_at = Some(now + 3);
+        }
+    }
+
+    fn leaves(&mut self, id: SessionId, now: u64) -> bool {
+        let due = self
+            .holders
+            .get(&id)
+            .is_some_and(|h| !h.tree_is_alive() && h.leaves_at.is_some_and(|at| at <= now));
+        if due {
+            self.end_holder(id, "its session ended");
+        }
+        due
+    }
+
+    fn reads(&mut self, id: SessionId, now: u64, rng: &mut Rng) -> bool {
+        let Some(holder) = self.holders.get_mut(&id) else { return false };
+        let Some(command) = holder.inbox.pop_front() else { return false };
+        match command {
+            ToHolder::Start { generation, keep } => self.start(id, generation, keep, now, rng),
+            ToHolder::Signal(signal) => self.signal(id, signal, now, rng),
+            ToHolder::Close if !holder.tree_is_alive() => self.end_holder(id, "it was closed"),
+            ToHolder::Close => {}
+            ToHolder::Tagged(tag) => {
+                let up = holder.runner.is_some();
+                let refusal = Refusal::new(Code::WrongState, "not written", "no runner");
+                let answer =
+                    if up { Happening::TagDone { tag } } else { Happening::TagFailed { tag, refusal } };
+                self.tell(id, answer);
+            }
+        }
+        true
+    }
+
+    fn start(&mut self, id: SessionId, generation: u64, keep: bool, now: u64, rng: &mut Rng) {
+        let pid = self.pid();
+        let calm = self.calm;
+        let Some(holder) = self.holders.get_mut(&id) else { return };
+        holder.started = true;
+        holder.keep = keep;
+        holder.leaves_at = None;
+        if !calm && rng.per_mille(120) {
+            let refusal = Refusal::new(Code::StartFailed, "not executed", "no such program");
+            holder.leaves_at = (!keep).then_some(now + 3);
+            return self.tell(id, Happening::RunnerFailed { generation, refusal });
+        }
+        if !calm && rng.per_mille(20) {
+            holder.hung_until = now + rng.below(40_000);
+        }
+        let ends_at = match rng.below(5) {
+            0 => Some((now + rng.below(500), Exit::Code(0))),
+            1 => Some((now + rng.below(90_000), Exit::Code(1))),
+            2 => Some((now + rng.below(2_000), Exit::Signal(11))),
+            _ => None,
+        };
+        holder.runner = Some(Process {
+            generation,
+            pid,
+            ends_at,
+            stubborn: rng.per_mille(200),
+            unkillable_until: if !calm && rng.per_mille(50) { now + rng.below(10_000) } else { 0 },
+            leaves: if rng.per_mille(250) { 1 + rng.below(3) as u32 } else { 0 },
+        });
+        self.tell(id, Happening::RunnerUp { runner: Runner { generation, pid }, offset: 0 });
+    }
+
+    fn signal(&mut self, id: SessionId, signal: i32, now: u64, rng: &mut Rng) {
+        let Some(holder) = self.holders.get_mut(&id) else { return };
+        let delay = rng.below(50);
+        if let Some(runner) = &mut holder.runner
+            && (signal == SIGKILL || !runner.stubborn)
+        {
+            let at = (now + delay).max(runner.unkillable_until);
+            if runner.ends_at.is_none_or(|(before, _)| before > at) {
+                runner.ends_at = Some((at, Exit::Signal(signal)));
+            }
+            if signal == SIGKILL && rng.per_mille(700) {
+                // Found and signalled as well; those that were not are found by the next one.
+                runner.leaves = 0;
+            }
+        }
+        if holder.survivors > 0 && (signal == SIGKILL || !holder.survivors_stubborn) {
+            let at = now + delay;
+            holder.survivors_end = Some(holder.survivors_end.map_or(at, |before| before.min(at)));
+        }
+    }
+
+    /// When something in the kernel is due next, later than `now`.
+    pub(super) fn next_at(&self, now: u64) -> Option<u64> {
+        let of = |h: &Holder| {
+            [
+                h.launching.map(|(at, _)| at),
+                (h.hung_until > 0).then_some(h.hung_until),
+                h.runner.as_ref().and_then(|r| r.ends_at).map(|(at, _)| at),
+                h.survivors_end.filter(|_| h.survivors > 0),
+                h.leaves_at,
+            ]
+        };
+        self.holders.values().flat_map(of).flatten().filter(|at| *at > now).min()
+    }
+
+    /// From here on nothing odd happens by itself.
+    pub(super) fn calm_down(&mut self) {
+        self.calm = true;
+        for holder in self.holders.values_mut() {
+            holder.hung_until = 0;
+        }
+    }
+}

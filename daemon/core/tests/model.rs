@@ -1,0 +1,49 @@
+//! The model test: real reducers in a simulated world, thousands of times, each from one seed.
+//!
+//! `DELIGHT_SIM_SEEDS=n` runs other than 10,000 seeds; `DELIGHT_SIM_SEED=n` runs one.
+
+#![allow(clippy::disallowed_methods)] // A test may look at its environment; the reducers may not.
+
+use delight_core::testing::model;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().expect("a whole number"))
+}
+
+/// Two tests of one half each, because two threads halve the time.
+fn half(which: u64) {
+    if let Some(seed) = number(model::SEED) {
+        if seed % 2 == which {
+            model::run([seed]).unwrap_or_else(|why| panic!("{why}"));
+        }
+        return;
+    }
+    let seeds = number(model::SEEDS).unwrap_or(10_000);
+    let counts =
+        model::run((0..seeds).filter(|seed| seed % 2 == which)).unwrap_or_else(|why| panic!("{why}"));
+    println!("{seeds} seeds, those that are {which} modulo 2: {counts:?}");
+    if seeds >= 1_000 {
+        // A world in which nothing goes wrong proves nothing.
+        for (count, what) in [
+            (counts.crashes, "crash"),
+            (counts.reboots, "power cut"),
+            (counts.holder_deaths, "death of a holder"),
+            (counts.disconnects, "broken connection"),
+            (counts.full_disks, "full disk"),
+            (counts.refusals, "refusal"),
+        ] {
+            assert!(count > 0, "no {what} in {seeds} seeds");
+        }
+        assert!(counts.answers > counts.refusals, "everything was refused");
+    }
+}
+
+#[test]
+fn even_seeds_break_no_rule() {
+    half(0);
+}
+
+#[test]
+fn odd_seeds_break_no_rule() {
+    half(1);
+}
