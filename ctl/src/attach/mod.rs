@@ -1,0 +1,224 @@
+//! Attaching this terminal to a session.
+
+mod detach;
+mod guard;
+mod notices;
+mod relay;
+mod reset;
+mod signals;
+pub(crate) mod terminal;
+
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use delight_proto::holder::{Attach, Exited};
+use delight_proto::id::SessionId;
+use delight_proto::place::Place;
+use delight_proto::refusal::{Code, Refusal};
+use delight_proto::session::SessionView;
+
+use self::notices::Notices;
+use self::relay::{Left, Relay};
+use self::signals::Signals;
+use self::terminal::RawTerminal;
+use crate::command::wait::shell_status;
+use crate::failure::{Failure, system};
+use crate::holder::{self, Greeting};
+use crate::keys::DetachKey;
+use crate::output::{note, stdout};
+use crate::view;
+
+/// How to attach.
+pub(crate) struct Wish {
+    pub(crate) detach_key: DetachKey,
+    /// Type and set the size, if nobody does.
+    pub(crate) control: bool,
+    /// Or even if somebody does.
+    pub(crate) take: bool,
+    /// Exit as the session's command did, if it ends meanwhile.
+    pub(crate) exit_status: bool,
+}
+
+/// Who is attached to.
+struct Target {
+    id: SessionId,
+    /// What a person calls it.
+    handle: String,
+    title: String,
+    socket: PathBuf,
+}
+
+/// Attaches to a session the daemon knows, until the person leaves or it ends. The result is the exit status.
+///
+/// # Errors
+/// It has ended, is this very session, cannot be reached, or this is no terminal.
+pub(crate) fn run(place: &Place, session: &SessionView, wish: &Wish) -> Result<u8, Failure> {
+    let handle = view::handle(session).to_owned();
+    if session.holder.is_none() && !session.phase.is_live() {
+        return Err(Refusal::new(
+            Code::WrongState,
+            format!("session {handle} cannot be attached to"),
+            format!("it is not alive: {}", view::state(session)),
+        )
+        .fix(format!("delightctl logs {handle} shows its output, delightctl resume {handle} starts it again"))
+        .into());
+    }
+    let socket = session
+        .holder
+        .as_ref()
+        .map_or_else(|| place.holder_socket(session.id), |holder| PathBuf::from(&holder.socket));
+    attached(&Target { id: session.id, handle, title: view::title(session), socket }, wish)
+}
+
+/// Attaches to a session's holder while no daemon runs, by ID or unique prefix.
+///
+/// # Errors
+/// `no_daemon` when no holder's socket fits; else those of [`run`].
+pub(crate) fn run_without_daemon(
+    place: &Place,
+    named: &str,
+    wish: &Wish,
+    no_daemon: Refusal,
+) -> Result<u8, Failure> {
+    let fitting = sockets(&place.holder_sockets(), named);
+    let [id] = fitting.as_slice() else {
+        let fix = "delightctl up finds the sessions again; without a daemon only an ID can be attached to";
+        return Err(no_daemon.fix(fix).into());
+    };
+    note(&format!("no daemon is running; attaching to the session directly (next: {})\n", "delightctl up"));
+    let title = id.short().to_owned();
+    attached(&Target { id: *id, handle: title.clone(), title, socket: place.holder_socket(*id) }, wish)
+}
+
+/// Sessions with a holder's socket that the ID or prefix fits.
+fn sockets(dir: &Path, prefix: &str) -> Vec<SessionId> {
+    // As long as the daemon asks for, so that nobody gets used to less.
+    if prefix.len() < 4 {
+        return Vec::new();
+    }
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".sock")?.parse::<SessionId>().ok())
+        .filter(|id| id.as_str().starts_with(prefix))
+        .collect()
+}
+
+fn attached(target: &Target, wish: &Wish) -> Result<u8, Failure> {
+    terminal::require()?;
+    if std::env::var("DELIGHT_SESSION_ID").is_ok_and(|inside| inside == target.id.as_str()) {
+        return Err(Refusal::new(
+            Code::WrongState,
+            format!("session {} cannot be attached to", target.handle),
+            "this terminal is that session: its output would be its own input",
+        )
+        .fix("attach from another terminal")
+        .into());
+    }
+    let mut signals = Signals::new().map_err(|e| system("signals cannot be handled", e))?;
+    let mut notices = Notices::default();
+    let mut take = wish.take;
+    loop {
+        let greeting = Greeting {
+            client: "delightctl attach",
+            attach: Attach::Screen,
+            control: wish.control,
+            take,
+            size: terminal::size(),
+        };
+        let (mut line, welcome) = holder::connect(&target.socket, target.id, &greeting)?;
+        if wish.control && !welcome.control {
+            notices.add(
+                "somebody else controlled the session: you were watching (attach with --take to control)",
+            );
+        }
+        let raw = RawTerminal::enter(&[line.stream.as_raw_fd()])?;
+        raw.make_room(&headline(target, wish, welcome.control));
+        let mut relay = Relay::new(&mut line, &raw, &mut signals, &mut notices, wish, &welcome);
+        let left = relay.run();
+        let controlled = relay.controls;
+        // The terminal first, words after: nothing is said into a raw terminal.
+        drop(raw);
+        drop(line);
+        match left {
+            Left::Suspended => {
+                signals::stop_self();
+                // Continuing this very stop is no news.
+                signals.pending();
+            }
+            Left::Continued => {}
+            left => return farewell(target, wish, left, &notices),
+        }
+        // Once more from the start: a fresh picture, and control if it was ours.
+        take = controlled;
+    }
+}
+
+fn headline(target: &Target, wish: &Wish, controls: bool) -> String {
+    let doing = if controls { "attached to" } else { "watching" };
+    match wish.detach_key.0 {
+        Some(_) => format!("{doing} {}, {} detaches", target.title, wish.detach_key.name()),
+        None => format!("{doing} {}, no key detaches", target.title),
+    }
+}
+
+/// Says how it ended, on a terminal that is in order again.
+fn farewell(target: &Target, wish: &Wish, left: Left, notices: &Notices) -> Result<u8, Failure> {
+    let handle = &target.handle;
+    let say = |line: String| stdout(format!("\r\n{line}\n{}", notices.words()).as_bytes());
+    match left {
+        Left::Detached => {
+            stdout(reset::TO_THE_END.as_bytes())?;
+            let line = format!("detached; it is still running: delightctl attach {handle}\n");
+            stdout((line + &notices.words()).as_bytes())?;
+            Ok(0)
+        }
+        Left::Ended(Exited { exit, survivors, .. }) => {
+            let mut line = format!("{} ended: {exit}", target.title);
+            if survivors > 0 {
+                line += &format!("; {survivors} of its processes still run");
+            }
+            say(format!("{line}\nnext: delightctl show {handle}"))?;
+            Ok(if wish.exit_status { shell_status(exit) } else { 0 })
+        }
+        Left::HolderGone => {
+            say(format!("{} is gone: its holder closed the connection", target.title))?;
+            Err(Refusal::new(
+                Code::HolderUnreachable,
+                format!("session {handle} ended unseen"),
+                "its holder closed the connection without telling how the command ended",
+            )
+            .fix(format!("delightctl show {handle}"))
+            .into())
+        }
+        Left::TerminalGone => Err(Failure::Told(1)),
+        Left::Signal(signal) => {
+            say(format!("detached by signal {signal}; it is still running: delightctl attach {handle}"))?;
+            Err(Failure::Told(128u8.saturating_add(signal as u8)))
+        }
+        Left::Broken(refusal) => {
+            say(format!("detached; the session goes on: delightctl attach {handle}"))?;
+            Err(refusal.into())
+        }
+        Left::Suspended | Left::Continued => Ok(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sockets_of_sessions_that_fit_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let id = SessionId::from_random([9; 10]);
+        for name in [format!("{id}.sock"), format!("{id}.tmp"), "x.sock".to_owned()] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        assert_eq!(sockets(dir.path(), &id.as_str()[..4]), [id]);
+        assert_eq!(sockets(dir.path(), id.as_str()), [id]);
+        assert!(sockets(dir.path(), &id.as_str()[..3]).is_empty());
+        assert!(sockets(dir.path(), "zzzz").is_empty());
+        assert!(sockets(&dir.path().join("none"), "zzzz").is_empty());
+    }
+}

@@ -1,0 +1,94 @@
+//! `send`: types into a session without attaching.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use delight_proto::api::method::{SendParams, SendResult, SessionSend};
+
+use crate::context::Context;
+use crate::failure::{Failure, system, usage};
+use crate::{keys, text};
+
+/// Bytes a request carries: base64 of it stays well below the longest line the daemon reads.
+const PIECE: usize = 1 << 20;
+
+/// Write text or keys to a session as if typed; done when all of it is written
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Text is sent as it is, without a line end unless --enter is given. Keys follow the text, in the order given.
+
+Examples:
+  delightctl send build 'make test' --enter
+  delightctl send build --key ctrl-c
+  delightctl send build -- --text that begins with a dash
+  git diff | delightctl send review -")]
+pub(crate) struct Args {
+    /// Session: ID, unique prefix, name or @last
+    session: String,
+    /// Words, joined with blanks; a single - reads standard input
+    text: Vec<String>,
+    /// Send the contents of a file
+    #[arg(long, value_name = "PATH", conflicts_with = "text")]
+    file: Option<PathBuf>,
+    /// Send a key: ctrl-c, enter, up, esc, alt-x, … (may be repeated)
+    #[arg(long, value_name = "KEY", value_parser = parse_key)]
+    key: Vec<Key>,
+    /// Press Enter at the end
+    #[arg(long, short)]
+    enter: bool,
+}
+
+/// The bytes of one key.
+#[derive(Debug, Clone)]
+struct Key(Vec<u8>);
+
+fn parse_key(text: &str) -> Result<Key, String> {
+    keys::bytes(text).map(Key)
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<u8, Failure> {
+        let mut tail: Vec<u8> = self.key.into_iter().flat_map(|key| key.0).collect();
+        if self.enter {
+            tail.push(b'\r');
+        }
+        let mut source: Box<dyn Read> = if let Some(path) = &self.file {
+            let file = File::open(path).map_err(|e| {
+                usage(format!("{} cannot be sent", path.display()), e.to_string(), "name another file")
+            })?;
+            Box::new(file.chain(std::io::Cursor::new(tail)))
+        } else if self.text.len() == 1 && self.text[0] == "-" {
+            Box::new(std::io::stdin().chain(std::io::Cursor::new(tail)))
+        } else {
+            let bytes = [self.text.join(" ").into_bytes(), tail].concat();
+            if bytes.is_empty() {
+                return Err(usage(
+                    "there is nothing to send",
+                    "neither text nor a key was given",
+                    "give text, --key, --enter, --file or -",
+                ));
+            }
+            Box::new(std::io::Cursor::new(bytes))
+        };
+        let mut daemon = context.daemon()?;
+        let mut total = 0;
+        loop {
+            let mut piece = Vec::new();
+            let read = source.by_ref().take(PIECE as u64).read_to_end(&mut piece);
+            read.map_err(|e| system("what is to be sent could not be read", e))?;
+            if piece.is_empty() {
+                break;
+            }
+            // One after the other: the order of the bytes is the order of the answers.
+            let params = SendParams { session: self.session.clone(), data: STANDARD.encode(&piece) };
+            total += daemon.call::<SessionSend>(&params)?.bytes;
+        }
+        context.out.result(&SendResult { bytes: total }, || {
+            format!("{} sent\nnext: delightctl logs {} --tail 20\n", text::count(total, "byte"), self.session)
+        })?;
+        Ok(0)
+    }
+}

@@ -1,0 +1,133 @@
+//! `show`: everything about one session.
+
+use delight_proto::api::method::{EventsParams, SessionEvents, SessionGet, SessionRef};
+use delight_proto::event::Event;
+use delight_proto::session::SessionView;
+use serde::Serialize;
+
+use super::events;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output::{Output, Tone};
+use crate::{span, text, view};
+
+/// Events shown at the end: what happened lately.
+const TAIL: u64 = 10;
+
+/// Show everything about a session, with its last events
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  delightctl show @last")]
+pub(crate) struct Args {
+    /// Session: ID, unique prefix, name or @last
+    session: String,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    session: &'a SessionView,
+    /// The last events.
+    events: &'a [Event],
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<u8, Failure> {
+        let mut daemon = context.daemon()?;
+        let session = daemon.call::<SessionGet>(&SessionRef { session: self.session })?;
+        let params = EventsParams {
+            session: session.id.to_string(),
+            after: session.last_seq.saturating_sub(TAIL),
+            limit: 1_000,
+        };
+        let events = daemon.call::<SessionEvents>(&params)?.events;
+        let document = Document { session: &session, events: &events };
+        context
+            .out
+            .result(&document, || render(context.out, &session, &events, span::now_ms(), span::clock))?;
+        Ok(0)
+    }
+}
+
+fn render(out: Output, s: &SessionView, events: &[Event], now: u64, clock: impl Fn(u64) -> String) -> String {
+    let mut words = format!(
+        "{}  {}\n",
+        out.paint(Tone::Strong, &view::title(s)),
+        out.paint(view::tone(s), &view::state(s))
+    );
+    let mut field = |label: &str, value: &str| {
+        words += &format!("  {label:<8}  {value}\n");
+    };
+    field("id", s.id.as_str());
+    field("agent", &text::visible(&s.kind));
+    field("command", &view::command(s));
+    field("where", &text::visible(&s.cwd));
+    field("since", &format!("{} ({})", clock(s.since_ms), view::since(s, now)));
+    field("spawned", &clock(s.created_ms));
+    if s.generation > 1 {
+        field("starts", &s.generation.to_string());
+    }
+    if let Some(pid) = s.pid {
+        field("pid", &pid.to_string());
+    }
+    if let Some(holder) = &s.holder {
+        field("holder", &format!("pid {}, {}", holder.process.pid, text::visible(&holder.socket)));
+    }
+    if let Some(exit) = s.exit {
+        field("exit", &exit.to_string());
+    }
+    for warning in &s.warnings {
+        field("warning", &out.paint(Tone::Warn, &text::visible(warning)));
+    }
+    if !events.is_empty() {
+        words += "events\n";
+        for event in events {
+            words += &format!("  {}\n", events::line(event, &clock));
+        }
+    }
+    let handle = view::handle(s);
+    words
+        + &if s.phase.is_live() {
+            format!("next: delightctl attach {handle}\n")
+        } else {
+            format!("next: delightctl logs {handle}, delightctl resume {handle} or delightctl rm {handle}\n")
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::example;
+    use delight_proto::event::EventBody;
+    use delight_proto::session::{Exit, Origin, Phase};
+
+    #[test]
+    fn looks_like_this() {
+        let mut s = example::session(1, Phase::Exited);
+        s.exit = Some(Exit::Signal(9));
+        s.name = Some("web".parse().unwrap());
+        let event = |seq, body| Event { seq, at_ms: seq, offset: 0, body };
+        let events = [
+            event(1, EventBody::Spawned { origin: Origin::Desktop { pid: Some(7) } }),
+            event(2, EventBody::Exited { generation: 1, exit: Exit::Signal(9) }),
+        ];
+        let plain = Output { json: false, colour: false };
+        assert_eq!(
+            render(plain, &s, &events, 1_060_000, |ms| format!("T{ms}")),
+            "\
+040g2081 (web)  exited: signal 9
+  id        040g2081040g2081
+  agent     pty
+  command   bash
+  where     /home/u/src
+  since     T1000000 (1m)
+  spawned   T1000000
+  exit      signal 9
+events
+     1  T1  spawned by this machine (pid 7)
+     2  T2  exited: signal 9
+next: delightctl logs web, delightctl resume web or delightctl rm web
+"
+        );
+    }
+}

@@ -1,0 +1,309 @@
+//! `spawn`: makes a session, and attaches to it.
+
+use std::collections::BTreeMap;
+use std::env::VarError;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::ValueEnum;
+use delight_proto::api::method::{SessionSpawn, SessionWait, SpawnParams, WaitParams};
+use delight_proto::id::{BadName, RequestId, SessionName};
+use delight_proto::place::Place;
+use delight_proto::refusal::{Code, Refusal};
+use delight_proto::session::{RestartPolicy, SessionView, Size};
+
+use super::rename::parse_name;
+use super::wait::{exit_status, told};
+use crate::attach;
+use crate::context::Context;
+use crate::failure::{Failure, system, usage};
+use crate::keys::DetachKey;
+use crate::output::{Tone, note, paint};
+use crate::span;
+use crate::view::{self, OneSession};
+
+/// What a session takes from the shell it is spawned from. Everything else comes from the daemon, whose environment
+/// is that of a login, not of one terminal.
+const CARRIED: &[&str] = &[
+    // Programs are found where the caller would find them (virtual environments, version managers).
+    "PATH",
+    // The terminal that will be attached is the caller's.
+    "TERM",
+    "COLORTERM",
+    // Language, character set and time as the caller sees them. `LC_*` is carried as well.
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    // What the caller's tools start.
+    "SHELL",
+    "EDITOR",
+    "VISUAL",
+    // The caller's desktop, keys and cookies, which a daemon started at boot has none of.
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "XAUTHORITY",
+    "SSH_AUTH_SOCK",
+];
+
+/// Make a session and run a command in it; attach to it if this is a terminal
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The session is attached when standard input and output are a terminal; ctrl-\\ detaches and leaves it running.
+The daemon is started if none runs. Of your environment the session gets PATH, TERM, COLORTERM, LANG, LANGUAGE, LC_*,
+TZ, SHELL, EDITOR, VISUAL, DISPLAY, WAYLAND_DISPLAY, XAUTHORITY, SSH_AUTH_SOCK and what --env adds.
+
+Examples:
+  delightctl spawn                                your shell, attached
+  delightctl spawn --name build -- make -j8       a command with a name
+  delightctl spawn --no-attach --cwd /srv -- ./run
+  delightctl spawn --wait -- cargo test           wait for it; exits as the command did")]
+pub(crate) struct Args {
+    /// Name, unique on this machine
+    #[arg(long, short, value_parser = parse_name)]
+    name: Option<SessionName>,
+    /// Working directory [default: this one]
+    #[arg(long, value_name = "DIR")]
+    cwd: Option<PathBuf>,
+    /// Make the working directory (mode 0700) if it is missing
+    #[arg(long)]
+    create: bool,
+    /// Set a variable, or pass on the caller's (may be repeated)
+    #[arg(long, short, value_name = "NAME[=VALUE]")]
+    env: Vec<String>,
+    /// Terminal size [default: this terminal's, else 80x24]
+    #[arg(long, value_name = "COLSxROWS", value_parser = span::size)]
+    size: Option<Size>,
+    /// Do not attach
+    #[arg(long)]
+    no_attach: bool,
+    /// Do not attach; wait until it has ended and exit as its command did
+    #[arg(long, conflicts_with = "no_attach")]
+    wait: bool,
+    /// The same key again answers with the session the first call made
+    #[arg(long, value_name = "KEY", value_parser = parse_request_id)]
+    request_id: Option<RequestId>,
+    /// Whether a command that failed is started again
+    #[arg(long, value_name = "WHEN", default_value = "never")]
+    restart: Restart,
+    /// Session kind; `delightctl status` lists those there are
+    #[arg(long, default_value = "pty")]
+    kind: String,
+    /// Time between asking it to end and forcing it [default: 5s]
+    #[arg(long, value_name = "DURATION", value_parser = span::duration)]
+    grace: Option<Duration>,
+    /// How much output is kept [default: 64M]
+    #[arg(long, value_name = "SIZE", value_parser = span::bytes)]
+    retain: Option<u64>,
+    /// Key that detaches: ctrl with a letter or one of \ ] ^ _, or none
+    #[arg(long, value_name = "KEY", env = "DELIGHT_DETACH_KEY", default_value = "ctrl-\\", value_parser = DetachKey::parse)]
+    detach_key: DetachKey,
+    /// Program and arguments [default: your shell]
+    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Restart {
+    /// It stays ended until somebody resumes it
+    Never,
+    /// It is started again when it failed, within limits
+    OnFailure,
+}
+
+fn parse_request_id(text: &str) -> Result<RequestId, String> {
+    text.parse().map_err(|e: BadName| e.to_string())
+}
+
+impl Args {
+    pub(crate) fn run(mut self, context: &Context) -> Result<u8, Failure> {
+        let place = context.place()?;
+        let on_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        let attach_to_it = on_terminal && !self.no_attach && !self.wait && !context.out.json;
+        let (wait, detach_key) = (self.wait, self.detach_key);
+        let params = self.params()?;
+        let mut session = spawn(context, &place, &params)?;
+        if attach_to_it {
+            return attached(&place, &session, detach_key);
+        }
+        if wait {
+            let params = WaitParams { session: session.id.to_string(), phases: Vec::new(), timeout_ms: None };
+            session = context.daemon()?.call::<SessionWait>(&params)?;
+            context.out.result(&OneSession { session: &session }, || told(&session))?;
+            return Ok(exit_status(&session));
+        }
+        context.out.result(&OneSession { session: &session }, || {
+            format!(
+                "{} {}: {}\nnext: delightctl attach {}\n",
+                context.out.paint(Tone::Strong, &view::title(&session)),
+                context.out.paint(view::tone(&session), &view::state(&session)),
+                view::command(&session),
+                view::handle(&session),
+            )
+        })?;
+        Ok(0)
+    }
+
+    fn params(&mut self) -> Result<SpawnParams, Failure> {
+        let size = self.size.or_else(attach::terminal::size).unwrap_or_default();
+        let restart = match self.restart {
+            Restart::Never => RestartPolicy::Never,
+            Restart::OnFailure => RestartPolicy::OnFailure,
+        };
+        let request_id = match self.request_id.take() {
+            Some(given) => given,
+            None => fresh_request_id()?,
+        };
+        Ok(SpawnParams {
+            request_id: Some(request_id),
+            name: self.name.take(),
+            kind: std::mem::take(&mut self.kind),
+            command: std::mem::take(&mut self.command),
+            cwd: working_dir(self.cwd.as_deref())?,
+            create_cwd: self.create,
+            env: environment(&self.env, std::env::vars_os())?,
+            size,
+            restart,
+            stop_grace_ms: self.grace.map(|grace| grace.as_millis() as u64),
+            retain_bytes: self.retain,
+        })
+    }
+}
+
+/// Asks for the session. When the daemon goes away in between it is asked again, of a new daemon if need be: the
+/// request id makes that one session however often it is said.
+fn spawn(context: &Context, place: &Place, params: &SpawnParams) -> Result<SessionView, Failure> {
+    let (mut daemon, _) = context.daemon_or_start(place)?;
+    match daemon.call::<SessionSpawn>(params) {
+        Err(Failure::Refused(refusal)) if refusal.code == Code::DaemonUnreachable && refusal.retry => {
+            note("the daemon went away while it made the session; asking again\n");
+            let (mut daemon, _) = context.daemon_or_start(place)?;
+            daemon.call::<SessionSpawn>(params)
+        }
+        other => other,
+    }
+}
+
+/// Attaches to what was just made. The session exists whatever happens now, so a failure says so.
+fn attached(place: &Place, session: &SessionView, detach_key: DetachKey) -> Result<u8, Failure> {
+    let wish = attach::Wish { detach_key, control: true, take: false, exit_status: false };
+    match attach::run(place, session, &wish) {
+        Err(Failure::Refused(refusal)) => {
+            note(&format!(
+                "{} {} runs, but cannot be attached to\nwhy: {refusal}\nnext: delightctl attach {}\n",
+                paint(false, Tone::Warn, "warning:"),
+                view::title(session),
+                view::handle(session),
+            ));
+            Ok(8)
+        }
+        other => other,
+    }
+}
+
+fn fresh_request_id() -> Result<RequestId, Failure> {
+    let mut bytes = [0u8; 16];
+    getrandom::fill(&mut bytes).map_err(|e| system("no random numbers can be had", e))?;
+    let text = format!("ctl-{:032x}", u128::from_be_bytes(bytes));
+    Ok(text.parse().map_err(|e: BadName| system("the request id", e))?)
+}
+
+/// The directory as an absolute path, symbolic links kept: the session shows what was asked for.
+fn working_dir(asked: Option<&Path>) -> Result<String, Failure> {
+    let dir = match asked {
+        Some(dir) => std::path::absolute(dir),
+        None => std::env::current_dir(),
+    };
+    let dir = dir.map_err(|e| {
+        Refusal::new(Code::BadParams, "the working directory cannot be told", e.to_string())
+            .fix("go to a directory that exists, or name one with --cwd")
+    })?;
+    dir.into_os_string().into_string().map_err(|dir| {
+        usage(
+            "the working directory cannot be used",
+            format!("{} is not UTF-8", Path::new(&dir).display()),
+            "use a directory whose name is UTF-8",
+        )
+    })
+}
+
+/// What the session's environment gets over the daemon's: [`CARRIED`] and `LC_*`, then what was asked for.
+fn environment(
+    asked: &[String],
+    ours: impl Iterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let mut env = BTreeMap::new();
+    for (name, value) in ours {
+        // What is not UTF-8 cannot be carried; none of these variables is useful that way.
+        if let (Some(name), Some(value)) = (name.to_str(), value.to_str())
+            && (CARRIED.contains(&name) || name.starts_with("LC_"))
+        {
+            env.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    for entry in asked {
+        let (name, value) = match entry.split_once('=') {
+            Some((name, value)) => (name, value.to_owned()),
+            None => (entry.as_str(), caller_value(entry)?),
+        };
+        if name.is_empty() || name.contains('\0') || value.contains('\0') {
+            return Err(usage(
+                "an environment variable cannot be set",
+                // The value stays unsaid: it may be a secret.
+                format!("{name:?} is not a name, or its value holds a zero byte"),
+                "write --env NAME=VALUE, or --env NAME to pass on yours",
+            ));
+        }
+        env.insert(name.to_owned(), value);
+    }
+    Ok(env)
+}
+
+fn caller_value(name: &str) -> Result<String, Failure> {
+    // A name the system cannot hold would panic in `var`.
+    let found =
+        if name.is_empty() || name.contains('\0') { Err(VarError::NotPresent) } else { std::env::var(name) };
+    found.map_err(|e| {
+        let reason = match e {
+            VarError::NotPresent => format!("{name} is not set here"),
+            VarError::NotUnicode(_) => format!("the value of {name} is not UTF-8"),
+        };
+        usage("an environment variable cannot be passed on", reason, format!("write --env {name}=VALUE"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_table_names_is_carried() {
+        let ours =
+            [("PATH", "/bin"), ("LC_TIME", "C"), ("AWS_SECRET_ACCESS_KEY", "x"), ("DELIGHT_SESSION_ID", "y")];
+        let ours = ours.map(|(n, v)| (n.into(), v.into())).into_iter();
+        let env = environment(&["A=b=c".to_owned(), "E=".to_owned()], ours).unwrap();
+        let want = [("A", "b=c"), ("E", ""), ("LC_TIME", "C"), ("PATH", "/bin")];
+        assert_eq!(env, want.map(|(n, v)| (n.to_owned(), v.to_owned())).into());
+    }
+
+    #[test]
+    fn a_variable_that_is_not_set_is_a_mistake_and_values_are_not_repeated() {
+        let none = || std::iter::empty();
+        assert!(environment(&["DELIGHT_TEST_UNSET_VARIABLE".to_owned()], none()).is_err());
+        let Failure::Refused(refusal) = environment(&["=secret".to_owned()], none()).unwrap_err() else {
+            panic!("not a refusal")
+        };
+        assert!(!format!("{refusal:?}").contains("secret"));
+    }
+
+    #[test]
+    fn request_ids_differ() {
+        assert_ne!(fresh_request_id().unwrap(), fresh_request_id().unwrap());
+    }
+
+    #[test]
+    fn relative_directories_become_absolute() {
+        assert!(working_dir(Some(Path::new("x"))).unwrap().ends_with("/x"));
+        assert!(working_dir(Some(Path::new("/a/b"))).unwrap() == "/a/b");
+    }
+}

@@ -1,0 +1,108 @@
+//! `status`: the daemon's own state.
+
+use delight_proto::api::method::{DaemonStatus, DaemonStatusResult, Empty};
+use serde::Serialize;
+
+use crate::connection::{Connection, NoConnection};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::output::Tone;
+use crate::{span, text, view};
+
+/// Show whether the daemon runs, since when, and what it keeps
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Exits with 4 when no daemon runs.
+
+Example:
+  delightctl status")]
+pub(crate) struct Args {}
+
+#[derive(Serialize)]
+struct Document {
+    running: bool,
+    socket: String,
+    state_dir: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    daemon: Option<DaemonStatusResult>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kinds: Vec<String>,
+}
+
+impl Args {
+    pub(crate) fn run(self, context: &Context) -> Result<u8, Failure> {
+        let place = context.place()?;
+        let socket = place.control_socket();
+        let mut daemon = match Connection::open(&socket) {
+            Ok(daemon) => daemon,
+            Err(NoConnection::NobodyThere(_)) => {
+                let document = Document {
+                    running: false,
+                    socket: socket.display().to_string(),
+                    state_dir: place.state.display().to_string(),
+                    daemon: None,
+                    kinds: Vec::new(),
+                };
+                context.out.result(&document, || {
+                    format!(
+                        "{}\n  socket  {} (nobody listens)\n  data    {}\n  \
+                         sessions that were running go on; a daemon finds them again\nnext: delightctl up\n",
+                        context.out.paint(Tone::Warn, "delightd is not running"),
+                        text::visible(&document.socket),
+                        text::visible(&document.state_dir),
+                    )
+                })?;
+                return Ok(4);
+            }
+            Err(refused) => return Err(refused.into()),
+        };
+        let status = daemon.call::<DaemonStatus>(&Empty {})?;
+        let kinds = daemon.hello().map(|hello| hello.kinds.clone()).unwrap_or_default();
+        let document = Document {
+            running: true,
+            socket: status.socket.clone(),
+            state_dir: status.state_dir.clone(),
+            daemon: Some(status.clone()),
+            kinds,
+        };
+        context.out.result(&document, || words(context, &status, &document.kinds))?;
+        Ok(0)
+    }
+}
+
+fn words(context: &Context, status: &DaemonStatusResult, kinds: &[String]) -> String {
+    let out = context.out;
+    let up = span::age(span::now_ms().saturating_sub(status.started_ms));
+    let mut sessions: Vec<String> = status
+        .sessions
+        .iter()
+        .filter(|(_, n)| **n > 0)
+        .map(|(phase, n)| format!("{n} {}", view::phase(*phase)))
+        .collect();
+    if sessions.is_empty() {
+        sessions.push("none".to_owned());
+    }
+    let live: u32 = status.sessions.iter().filter(|(phase, _)| phase.is_live()).map(|(_, n)| n).sum();
+    let mut words = format!(
+        "{} for {up} (version {}, pid {})\n  socket    {}\n  data      {}\n  sessions  {} ({live} of at most {} \
+         alive)\n  kinds     {}\n",
+        out.paint(Tone::Good, "delightd is running"),
+        text::visible(&status.version),
+        status.pid,
+        text::visible(&status.socket),
+        text::visible(&status.state_dir),
+        sessions.join(", "),
+        status.max_live,
+        text::visible(&kinds.join(", ")),
+    );
+    if status.adopted > 0 {
+        words += &format!(
+            "  adopted   {} found alive at its start\n",
+            text::count(status.adopted.into(), "session")
+        );
+    }
+    for reason in &status.quarantined {
+        words += &format!("  {} {}\n", out.paint(Tone::Warn, "set aside"), text::visible(reason));
+    }
+    words + if live == 0 { "next: delightctl spawn\n" } else { "next: delightctl list\n" }
+}

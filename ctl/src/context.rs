@@ -1,0 +1,39 @@
+//! What every command is given: how to speak, and ways to the daemon.
+
+use delight_proto::place::Place;
+
+use crate::connection::Connection;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::{launch, place};
+
+/// One run of the client.
+pub(crate) struct Context {
+    pub(crate) out: Output,
+}
+
+impl Context {
+    /// Where this user's daemon lives.
+    ///
+    /// # Errors
+    /// The environment names no usable place.
+    pub(crate) fn place(&self) -> Result<Place, Failure> {
+        place::resolve()
+    }
+
+    /// A connection to the daemon that runs.
+    ///
+    /// # Errors
+    /// None runs, or it cannot be reached.
+    pub(crate) fn daemon(&self) -> Result<Connection, Failure> {
+        Ok(Connection::open(&self.place()?.control_socket())?)
+    }
+
+    /// A connection to the daemon, which is started if none runs; and whether it was.
+    ///
+    /// # Errors
+    /// It cannot be reached, found or started.
+    pub(crate) fn daemon_or_start(&self, place: &Place) -> Result<(Connection, bool), Failure> {
+        launch::connect(place)
+    }
+}
