@@ -83,8 +83,8 @@ pub(crate) async fn dial(server: &Server, unacknowledged: Duration) -> Result<Bo
         return secured(endpoint, server.tls(), stream).await;
     };
     let stream = reach(proxy.host(), proxy.port(), unacknowledged).await?;
-    if let (true, Some(tls)) = (proxy.is_secure(), server.tls()) {
-        let stream = secure(tls, proxy.host(), stream).await?;
+    if proxy.is_secure() {
+        let stream = secure(server.tls(), proxy.host(), stream).await?;
         let stream = ask_for_tunnel(proxy, endpoint, stream).await?;
         secured(endpoint, server.tls(), stream).await
     } else {
@@ -102,12 +102,13 @@ async fn reach(host: &str, port: u16, unacknowledged: Duration) -> Result<tokio:
 
 async fn secured(
     endpoint: &Endpoint,
-    tls: Option<&Arc<ClientConfig>>,
+    tls: &Arc<ClientConfig>,
     stream: impl Wire + 'static,
 ) -> Result<Box<dyn Wire>, DialError> {
-    match tls {
-        Some(tls) if endpoint.is_secure() => Ok(Box::new(secure(tls, &endpoint.host(), stream).await?)),
-        _ => Ok(Box::new(stream)),
+    if endpoint.is_secure() {
+        Ok(Box::new(secure(tls, &endpoint.host(), stream).await?))
+    } else {
+        Ok(Box::new(stream))
     }
 }
 

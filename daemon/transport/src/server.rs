@@ -29,7 +29,7 @@ pub enum BadServer {
 pub struct Server {
     endpoint: Endpoint,
     proxy: Option<Proxy>,
-    tls: Option<Arc<ClientConfig>>,
+    tls: Arc<ClientConfig>,
 }
 
 impl Server {
@@ -54,7 +54,7 @@ impl Server {
         let proxy = Proxy::choose(&endpoint, &lookup)?;
         // Reading a system's trust store takes milliseconds and memory: only where TLS is spoken at all.
         let secure = endpoint.is_secure() || proxy.as_ref().is_some_and(Proxy::is_secure);
-        let tls = if secure { Some(tls::configuration(ca_file, &lookup)?) } else { None };
+        let tls = if secure { tls::configuration(ca_file, &lookup)? } else { tls::unused()? };
         Ok(Self { endpoint, proxy, tls })
     }
 
@@ -70,7 +70,7 @@ impl Server {
         self.proxy.as_ref()
     }
 
-    pub(crate) fn tls(&self) -> Option<&Arc<ClientConfig>> {
-        self.tls.as_ref()
+    pub(crate) fn tls(&self) -> &Arc<ClientConfig> {
+        &self.tls
     }
 }

@@ -79,6 +79,15 @@ pub(crate) fn configuration(
     if roots.is_empty() {
         return Err(BadTrust::Nothing { reason: missing });
     }
+    Ok(trusting(roots)?)
+}
+
+/// The configuration of a server that is reached without TLS: it trusts nobody.
+pub(crate) fn unused() -> Result<Arc<ClientConfig>, BadTrust> {
+    Ok(trusting(RootCertStore::empty())?)
+}
+
+fn trusting(roots: RootCertStore) -> Result<Arc<ClientConfig>, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

@@ -97,12 +97,11 @@ impl Client {
             .pool_max_idle_per_host(2)
             .pool_idle_timeout(Duration::from_secs(30))
             .tcp_nodelay(true)
+            // Always ours: without one reqwest looks for a process-wide provider and panics.
+            .use_preconfigured_tls(rustls::ClientConfig::clone(server.tls()))
             .user_agent(&options.user_agent);
         if let Some(proxy) = server.proxy() {
             builder = builder.proxy(proxy.for_reqwest().map_err(StartError)?);
-        }
-        if let Some(tls) = server.tls() {
-            builder = builder.use_preconfigured_tls(rustls::ClientConfig::clone(tls));
         }
         let http = builder.build().map_err(StartError)?;
         Ok(Self { server, http, options, token: Arc::default() })

@@ -1,0 +1,101 @@
+//! Ends that somebody wanted.
+
+use delight_transport::socketio::{AckError, Args, Closed, connect};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+use crate::scripted::{Script, scripted};
+use crate::{must, next, options};
+
+/// A server that collects what it hears up to the close, and a way to it.
+async fn listening() -> (String, tokio::sync::mpsc::Receiver<(Vec<String>, u16)>) {
+    use futures_util::StreamExt as _;
+    let (tell, told) = tokio::sync::mpsc::channel(1);
+    let base = scripted(move |mut peer: Script| {
+        let tell = tell.clone();
+        async move {
+            peer.open().await;
+            let mut heard = Vec::new();
+            while let Some(Ok(message)) = peer.0.next().await {
+                match message {
+                    Message::Text(text) => heard.push(text.to_string()),
+                    Message::Close(frame) => {
+                        let code = frame.map_or(1005, |frame| frame.code.into());
+                        tell.send((std::mem::take(&mut heard), code)).await.unwrap();
+                    }
+                    _ => {}
+                }
+            }
+        }
+    })
+    .await;
+    (base, told)
+}
+
+#[tokio::test]
+async fn a_close_sends_what_is_queued_and_takes_leave() {
+    let (base, mut told) = listening().await;
+    for _ in 0..50 {
+        let (handle, mut events) = connect(options(&base)).await.unwrap();
+        for number in 0..100 {
+            handle.emit("n", &Args::one(&number).unwrap()).unwrap();
+        }
+        assert_eq!(must("the close", handle.close()).await, Closed::Here);
+        let (heard, code) = must("the server's view", told.recv()).await.unwrap();
+        assert_eq!(heard.len(), 101);
+        assert_eq!((heard[99].as_str(), heard[100].as_str(), code), ("42[\"n\",99]", "41", 1000));
+        assert_eq!(must("the end", events.next()).await.unwrap_err(), Closed::Here);
+    }
+}
+
+#[tokio::test]
+async fn the_last_handle_closes_and_so_do_the_events() {
+    let (base, mut told) = listening().await;
+    let (handle, mut events) = connect(options(&base)).await.unwrap();
+    let other = handle.clone();
+    drop(handle);
+    other.emit("still", &Args::none()).unwrap();
+    drop(other);
+    assert_eq!(must("the end", events.next()).await.unwrap_err(), Closed::Here);
+    assert_eq!(told.recv().await.unwrap().0, ["42[\"still\"]", "41"]);
+
+    let (handle, events) = connect(options(&base)).await.unwrap();
+    drop(events);
+    assert_eq!(must("the end", handle.closed()).await, Closed::Here);
+    assert_eq!(told.recv().await.unwrap().0, ["41"]);
+}
+
+#[tokio::test]
+async fn a_servers_close_is_told_with_its_code() {
+    use futures_util::SinkExt as _;
+    let base = scripted(async |mut peer: Script| {
+        peer.open().await;
+        let _ = peer.hear().await;
+        let frame = CloseFrame { code: 1012.into(), reason: "restart".into() };
+        peer.0.send(Message::Close(Some(frame))).await.unwrap();
+        peer.until_closed().await;
+    })
+    .await;
+    let (handle, mut events) = connect(options(&base)).await.unwrap();
+    let call = handle.emit_with_ack("x", &Args::none(), crate::PATIENCE).await;
+    let closed = Closed::ByServer { code: 1012, reason: ": restart".into() };
+    assert_eq!(call.unwrap_err(), AckError::Closed(closed.clone()));
+    assert_eq!(must("the end", events.next()).await.unwrap_err(), closed);
+    assert_eq!(closed.to_string(), "the server closed the connection (code 1012: restart)");
+}
+
+#[tokio::test]
+async fn an_answer_to_an_ended_connection_is_an_error() {
+    let base = scripted(async |mut peer: Script| {
+        peer.open().await;
+        peer.text(r#"421["call"]"#).await;
+        peer.text("1").await;
+        peer.until_closed().await;
+    })
+    .await;
+    let (_handle, mut events) = connect(options(&base)).await.unwrap();
+    let ack = next(&mut events).await.ack.unwrap();
+    assert_eq!(must("the end", events.next()).await.unwrap_err(), Closed::Disconnected);
+    assert!(ack.limit() > 999_000);
+    assert!(ack.send(&Args::none()).await.is_err());
+}
