@@ -2,6 +2,9 @@
 //!
 //! One PTY, one child, output appended to LOG and copied to standard output; nothing else: no client, no screen, no
 //! protocol, no record framing. What it costs is what the work costs; what others cost beyond it is their own.
+//!
+//! `delight-bench-floor --stamp FILE` is the child whose first instruction the benches time: it writes the monotonic clock
+//! in nanoseconds.
 
 #![allow(clippy::print_stderr)] // A program of the bench folder reports by printing.
 
@@ -15,6 +18,11 @@ fn main() -> io::Result<()> {
         eprintln!("usage: delight-bench-floor LOG COMMAND [ARGUMENT…]");
         std::process::exit(2);
     };
+    if log == "--stamp" {
+        let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)?;
+        let text = format!("{}\n", now.tv_sec() * 1_000_000_000 + now.tv_nsec());
+        return std::fs::write(program, text);
+    }
     let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
     let pair = native_pty_system().openpty(size).map_err(io::Error::other)?;
     let mut command = CommandBuilder::new(program);

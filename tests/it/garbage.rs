@@ -66,7 +66,8 @@ fn garbage_on_the_control_socket_is_answered_and_survived() {
         // An empty line may be passed over in silence; anything else is told.
         if bytes != b"\n" {
             assert_eq!(got.first().and_then(refusal), Some(code), "{shown:?}");
-            assert_eq!(got[0].id, None, "{shown:?}");
+            // Its number is given back where it could be read.
+            assert_eq!(got[0].id, shown.contains("\"id\":1").then_some(1), "{shown:?}");
         }
     }
 
@@ -280,7 +281,7 @@ fn silent_connections_keep_nobody_out() {
 fn stalled_client_does_not_grow_rss() {
     let (sandbox, _daemon) = Sandbox::with_daemon();
     let mut client = sandbox.client();
-    let view = client.spawn_script("raw; say ready; read; lines 4000000; say finished; hang");
+    let view = client.spawn_script("raw; say ready; read; lines 1000000; say finished; hang");
     let holder = view.holder.as_ref().unwrap().process.pid;
     let mut stalled = sandbox.attach(view.id);
     stalled.hello(viewer(Attach::Offset(0)));
@@ -292,10 +293,10 @@ fn stalled_client_does_not_grow_rss() {
     drop(starter);
     client.until_output_tail(view.id, "finished");
     let after = kernel::private_memory(holder);
-    assert!(after < before + (2 << 20), "44 MB went by; the holder's memory went from {before} to {after}");
+    assert!(after < before + (2 << 20), "11 MB went by; the holder's memory went from {before} to {after}");
     // The sleeper wakes up and gets everything, in order, once.
     let (mut next, mut lines) = (0u64, 0u64);
-    while lines < 4_000_001 {
+    while lines < 1_000_001 {
         match stalled.frame().unwrap() {
             FromHolder::Output { offset, bytes } => {
                 assert_eq!(offset, next);

@@ -61,14 +61,11 @@ pub fn processes() -> BTreeMap<u32, Process> {
     pids.filter_map(|pid| Some((pid, process(pid)?))).collect()
 }
 
-/// Living processes whose environment holds the entry `name=value`, as it was at their `exec`.
+/// Whether a process was given the environment entry `name=value` at its `exec`.
 #[must_use]
-pub fn with_environment(entry: &str) -> BTreeMap<u32, Process> {
-    let holds = |pid: u32| {
-        fs::read(format!("/proc/{pid}/environ"))
-            .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|e| e == entry.as_bytes()))
-    };
-    processes().into_iter().filter(|(pid, process)| process.is_alive() && holds(*pid)).collect()
+pub fn has_environment(pid: u32, entry: &str) -> bool {
+    fs::read(format!("/proc/{pid}/environ"))
+        .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|e| e == entry.as_bytes()))
 }
 
 /// All living descendants of a process.

@@ -144,7 +144,11 @@ impl Sandbox {
     /// Every living process of it, this test not counted.
     #[must_use]
     pub fn processes(&self) -> BTreeMap<u32, Process> {
-        kernel::with_environment(&format!("{MARK}={}", self.path().display()))
+        let entry = format!("{MARK}={}", self.path().display());
+        // A holder has no environment; it is told its session's directory.
+        let argument = format!("--dir {}/", self.path().display());
+        let ours = |p: &Process| p.command.contains(&argument) || kernel::has_environment(p.pid, &entry);
+        kernel::processes().into_iter().filter(|(_, p)| p.is_alive() && ours(p)).collect()
     }
 
     /// Living holders of it.

@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 /// slows a success.
 pub const LONG: Duration = Duration::from_secs(30);
 
-/// How often a condition is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(3);
+/// Between the first two looks at a condition; each further pause is a little longer, so that looking costs little.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+
+/// The longest pause between two looks.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Returns once `condition` holds.
 ///
@@ -25,11 +28,13 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
 #[track_caller]
 pub fn until_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + LONG;
+    let mut pause = FIRST_PAUSE;
     loop {
         if let Some(value) = look() {
             return value;
         }
         assert!(Instant::now() < deadline, "not within {LONG:?}: {what}");
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::sleep(pause);
+        pause = (pause * 5 / 4).min(LONGEST_PAUSE);
     }
 }
