@@ -1,0 +1,198 @@
+//! Machines. Their ids are chosen by their daemons, so they are unique within an account and nowhere else.
+
+use rusqlite::{Connection, Row, params};
+use serde::Serialize;
+
+use super::{StoreError, Versioned, Write, optional};
+use crate::update::{self, Body, Recipients};
+
+/// A machine as the wire spells it.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Machine {
+    pub(crate) id: String,
+    pub(crate) metadata: String,
+    pub(crate) metadata_version: i64,
+    pub(crate) daemon_state: Option<String>,
+    pub(crate) daemon_state_version: i64,
+    pub(crate) data_encryption_key: Option<String>,
+    /// Always 0: kept because clients' schemas ask for it.
+    pub(crate) seq: i64,
+    pub(crate) active: bool,
+    pub(crate) active_at: i64,
+    pub(crate) created_at: i64,
+    pub(crate) updated_at: i64,
+}
+
+const COLUMNS: &str = "id, metadata, metadata_version, daemon_state, daemon_state_version, data_key, active, \
+     active_at, created_at, updated_at";
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<Machine> {
+    Ok(Machine {
+        id: row.get(0)?,
+        metadata: row.get(1)?,
+        metadata_version: row.get(2)?,
+        daemon_state: row.get(3)?,
+        daemon_state_version: row.get(4)?,
+        data_encryption_key: row.get(5)?,
+        seq: 0,
+        active: row.get(6)?,
+        active_at: row.get(7)?,
+        created_at: row.get(8)?,
+        updated_at: row.get(9)?,
+    })
+}
+
+/// Whether this machine is this account's.
+pub(crate) fn exists(db: &Connection, account: &str, id: &str) -> Result<bool, StoreError> {
+    Ok(db
+        .prepare_cached("SELECT 1 FROM machines WHERE account = ?1 AND id = ?2")?
+        .exists(params![account, id])?)
+}
+
+/// One machine.
+pub(crate) fn get(db: &Connection, account: &str, id: &str) -> Result<Option<Machine>, StoreError> {
+    optional(
+        db.prepare_cached(&format!("SELECT {COLUMNS} FROM machines WHERE account = ?1 AND id = ?2"))?
+            .query_row(params![account, id], from_row),
+    )
+}
+
+/// All of an account, the one seen last first.
+pub(crate) fn list(db: &Connection, account: &str) -> Result<Vec<Machine>, StoreError> {
+    let mut query = db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM machines WHERE account = ?1 ORDER BY active_at DESC, id"
+    ))?;
+    let rows = query.query_map([account], from_row)?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// What to register.
+pub(crate) struct New {
+    pub(crate) id: String,
+    pub(crate) metadata: String,
+    pub(crate) daemon_state: Option<String>,
+    pub(crate) data_key: Option<String>,
+}
+
+/// Registers a machine; one that is there comes back unchanged. `None`: the account has as many as it may.
+pub(crate) fn create(
+    write: &mut Write<'_>,
+    account: &str,
+    new: &New,
+    machines_max: u64,
+) -> Result<Option<Machine>, StoreError> {
+    if let Some(machine) = get(write.db, account, &new.id)? {
+        return Ok(Some(machine));
+    }
+    let there: i64 = write
+        .db
+        .prepare_cached("SELECT count(*) FROM machines WHERE account = ?1")?
+        .query_row([account], |row| row.get(0))?;
+    if there.unsigned_abs() >= machines_max {
+        return Ok(None);
+    }
+    let machine = write
+        .db
+        .prepare_cached(&format!(
+            "INSERT INTO machines (account, id, metadata, daemon_state, daemon_state_version, data_key, active,
+                 active_at, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?7, ?7) RETURNING {COLUMNS}"
+        ))?
+        .query_row(
+            params![
+                account,
+                new.id,
+                new.metadata,
+                new.daemon_state,
+                i64::from(new.daemon_state.is_some()),
+                new.data_key,
+                write.now
+            ],
+            from_row,
+        )?;
+    write.announce(account, Recipients::Watchers, &Body::new_machine(&machine))?;
+    // Older apps know machines from this one only.
+    let metadata = update::Versioned { value: Some(&machine.metadata), version: machine.metadata_version };
+    let body = Body::UpdateMachine { machine_id: &machine.id, metadata: Some(metadata), daemon_state: None };
+    write.announce(account, Recipients::Machine(machine.id.clone()), &body)?;
+    Ok(Some(machine))
+}
+
+/// Which of a machine's two versioned values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Field {
+    Metadata,
+    DaemonState,
+}
+
+/// Replaces one value if it still has the expected version.
+pub(crate) fn replace(
+    write: &mut Write<'_>,
+    account: &str,
+    id: &str,
+    field: Field,
+    value: &str,
+    expected: i64,
+) -> Result<Versioned, StoreError> {
+    let (read, change) = match field {
+        Field::Metadata => (
+            "SELECT metadata, metadata_version FROM machines WHERE account = ?1 AND id = ?2",
+            "UPDATE machines SET metadata = ?3, metadata_version = ?4, updated_at = ?5
+             WHERE account = ?1 AND id = ?2",
+        ),
+        Field::DaemonState => (
+            "SELECT daemon_state, daemon_state_version FROM machines WHERE account = ?1 AND id = ?2",
+            "UPDATE machines SET daemon_state = ?3, daemon_state_version = ?4, updated_at = ?5
+             WHERE account = ?1 AND id = ?2",
+        ),
+    };
+    let current: Option<(Option<String>, i64)> = optional(
+        write.db.prepare_cached(read)?.query_row(params![account, id], |row| Ok((row.get(0)?, row.get(1)?))),
+    )?;
+    let Some((current, version)) = current else { return Ok(Versioned::Absent) };
+    if version != expected {
+        return Ok(Versioned::Mismatch { version, value: current });
+    }
+    let version = expected + 1;
+    write.db.prepare_cached(change)?.execute(params![account, id, value, version, write.now])?;
+    let told = Some(update::Versioned { value: Some(value), version });
+    let body = match field {
+        Field::Metadata => Body::UpdateMachine { machine_id: id, metadata: told, daemon_state: None },
+        Field::DaemonState => Body::UpdateMachine { machine_id: id, metadata: None, daemon_state: told },
+    };
+    write.announce(account, Recipients::Machine(id.to_owned()), &body)?;
+    Ok(Versioned::Done(version))
+}
+
+/// Records whether a machine is present, and since when.
+pub(crate) fn set_active(
+    write: &Write<'_>,
+    account: &str,
+    id: &str,
+    active: bool,
+    at: i64,
+) -> Result<bool, StoreError> {
+    Ok(write
+        .db
+        .prepare_cached("UPDATE machines SET active = ?3, active_at = ?4 WHERE account = ?1 AND id = ?2")?
+        .execute(params![account, id, active, at])?
+        > 0)
+}
+
+/// Everything that counts as present, of all accounts: read once at start.
+pub(crate) fn all_active(db: &Connection) -> Result<Vec<(String, String)>, StoreError> {
+    let mut query = db.prepare("SELECT account, id FROM machines WHERE active = 1")?;
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    Ok(rows)
+}
+
+/// Forgets a machine and its access keys; its sessions stay. `false`: there is no such machine.
+pub(crate) fn delete(write: &mut Write<'_>, account: &str, id: &str) -> Result<bool, StoreError> {
+    write.db.execute("DELETE FROM access_keys WHERE account = ?1 AND machine = ?2", params![account, id])?;
+    if write.db.execute("DELETE FROM machines WHERE account = ?1 AND id = ?2", params![account, id])? == 0 {
+        return Ok(false);
+    }
+    write.announce(account, Recipients::Watchers, &Body::DeleteMachine { machine_id: id })?;
+    Ok(true)
+}
