@@ -6,6 +6,7 @@
 //! - [`holder`]: frames between a holder and its clients (daemon, `delightctl attach`);
 //! - [`api`]: the control API between `delightctl` and the daemon (JSON-RPC 2.0, one message a line);
 //! - [`place`]: which directories and sockets both sides mean;
+//! - [`sync`]: the wire between daemon, phone and sync server;
 //! - [`refusal`]: the one shape every "no" has, with its codes and exit statuses.
 
 pub mod api;
@@ -15,3 +16,4 @@ pub mod id;
 pub mod place;
 pub mod refusal;
 pub mod session;
+pub mod sync;
