@@ -81,6 +81,11 @@ impl Client {
         }
     }
 
+    /// Whether it shows output: a terminal, as opposed to the daemon's control connection.
+    pub(crate) fn follows(&self) -> bool {
+        !matches!(self.follow, Follow::Nothing)
+    }
+
     /// Whether there is something to write once the socket takes it.
     pub(crate) fn wants_to_write(&self) -> bool {
         !self.waiting.is_empty() || matches!(self.follow, Follow::Behind { .. })

@@ -1,6 +1,6 @@
 //! One runner's life: its start, what it prints, its end.
 
-use delight_proto::holder::journal::Mark;
+use delight_proto::holder::journal::{Mark, kind};
 use delight_proto::holder::{Exited, FromHolder, Start, StartFailed, Started};
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::Exit;
@@ -67,7 +67,21 @@ impl Holder {
     /// Shows the screen keeper what was printed, and lets it answer a terminal's questions while no terminal that
     /// could is attached.
     pub(crate) fn watch_screen(&mut self, bytes: &[u8]) {
-        self.screen.feed(bytes);
+        let mut answers = Vec::new();
+        self.screen.feed(bytes, &mut answers);
+        let terminal = self.clients.iter().any(|c| self.controller == Some(c.id) && c.follows());
+        if answers.is_empty()
+            || terminal
+            || self.runner.is_none()
+            || self.input.is_full()
+            || !self.streams.is_terminal()
+        {
+            return;
+        }
+        // They are input like any other: whoever reads the journal sees what the runner was told.
+        self.log.note(kind::INPUT, now_ms(), &answers);
+        self.input.push(None, answers);
+        self.write_input();
     }
 
     /// The runner has ended: what it wrote is read, its end recorded and told.

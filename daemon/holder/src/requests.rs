@@ -73,6 +73,10 @@ impl Holder {
                 let controls = self.controller == Some(id);
                 if controls || (daemon && self.controller.is_none()) {
                     self.resize(size, Some(id));
+                    if daemon {
+                        // Its caller waits until it is done, also when the size was the same already.
+                        self.clients[index].send(&FromHolder::Resized(size));
+                    }
                     Ok(())
                 } else {
                     Err(Refusal::new(

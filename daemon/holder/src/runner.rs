@@ -54,6 +54,11 @@ impl Streams {
         self.terminal.as_ref().or(self.input.as_ref()).map(AsFd::as_fd)
     }
 
+    /// Whether the runner has a terminal.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.terminal.is_some()
+    }
+
     fn reader(&self, source: Source) -> Option<&File> {
         match source {
             Source::Output => self.terminal.as_ref().or(self.output.as_ref()),

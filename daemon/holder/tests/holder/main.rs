@@ -2,5 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // Functions the tests share are tests, too.
 
+mod clients;
 mod life;
 mod rig;
+mod terminal;
+mod tree;
+mod trouble;

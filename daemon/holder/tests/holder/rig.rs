@@ -228,6 +228,7 @@ impl Peer {
                 Ok(0) => return None,
                 Ok(n) => self.decoder.push(&buffer[..n]),
                 Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => return None,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) => panic!("no frame came: {e}"),
             }
         }
@@ -265,6 +266,18 @@ impl Peer {
         while !contains(&self.seen, text.as_bytes()) {
             assert!(self.next().is_some(), "the connection ended before {text:?}; seen: {}", self.text());
         }
+    }
+
+    /// The same for the very end of a long output, without looking through all of it each time.
+    pub(crate) fn see_at_end(&mut self, text: &str) {
+        while !self.seen.ends_with(text.as_bytes()) {
+            assert!(self.next().is_some(), "the connection ended before {text:?}");
+        }
+    }
+
+    /// Another handle on the same connection, to write from another thread.
+    pub(crate) fn clone_stream(&self) -> Self {
+        Self::new(self.stream.try_clone().unwrap())
     }
 
     pub(crate) fn text(&self) -> String {

@@ -1,0 +1,381 @@
+//! Between parser and emulator: passes everything on, writes down what the emulator will not tell later, and answers
+//! questions in its place.
+
+use std::mem::swap;
+
+use alacritty_terminal::event::VoidListener;
+use alacritty_terminal::grid::{Cursor, Dimensions};
+use alacritty_terminal::index::Column;
+use alacritty_terminal::term::cell::Flags;
+use alacritty_terminal::term::{Term, TermMode};
+use alacritty_terminal::vte::ansi::{
+    Attr, CharsetIndex, ClearMode, CursorShape, CursorStyle, Handler, Hyperlink, KeyboardModes,
+    KeyboardModesApplyBehavior, LineClearMode, Mode, ModifyOtherKeys, NamedMode, NamedPrivateMode,
+    PrivateMode, Rgb, StandardCharset, TabulationClearMode,
+};
+use unicode_width::UnicodeWidthChar;
+
+use super::colors;
+use super::emulator::{Extra, MAX_STACK};
+
+/// Combining characters kept on one cell; more are an attack on memory, not a script.
+const MAX_COMBINING: usize = 16;
+/// Characters kept of a title.
+const MAX_TITLE: usize = 1024;
+/// Private modes the emulator does not know, and real terminals do: reverse video, mouse protocols, key modes, colour
+/// scheme and size reports. Nothing that moves the cursor or clears.
+const PASSED_ON: [u16; 12] = [5, 9, 66, 67, 1001, 1015, 1016, 1034, 1036, 1039, 2031, 2048];
+
+pub(super) struct Recorder<'a> {
+    pub(super) term: &'a mut Term<VoidListener>,
+    pub(super) extra: &'a mut Extra,
+    pub(super) answers: &'a mut Vec<u8>,
+}
+
+/// Calls that only the emulator has to do with.
+macro_rules! pass {
+    ($($name:ident($($arg:ident: $type:ty),*);)*) => {
+        $(#[inline] fn $name(&mut self $(, $arg: $type)*) { self.term.$name($($arg),*); })*
+    };
+}
+
+impl Recorder<'_> {
+    fn answer(&mut self, text: &str) {
+        self.answers.extend_from_slice(text.as_bytes());
+    }
+
+    fn alternate(&mut self, on: bool) {
+        if on != self.term.mode().contains(TermMode::ALT_SCREEN) {
+            self.term.swap_alt();
+            swap(&mut self.extra.keyboard, &mut self.extra.other_keyboard);
+            // The alternate screen begins anew each time, also in what it remembers: what nobody can see must not
+            // come back later.
+            if on {
+                self.term.grid_mut().saved_cursor = Cursor::default();
+            } else {
+                self.extra.other_keyboard = vec![0];
+            }
+        }
+    }
+
+    /// Whether the cell a combining character would join has enough of them.
+    fn is_laden(&self) -> bool {
+        let grid = self.term.grid();
+        let mut point = grid.cursor.point;
+        if !grid.cursor.input_needs_wrap {
+            point.column = Column(point.column.saturating_sub(1));
+        }
+        if grid[point.line][point.column].flags.contains(Flags::WIDE_CHAR_SPACER) {
+            point.column = Column(point.column.saturating_sub(1));
+        }
+        grid[point.line][point.column].zerowidth().is_some_and(|marks| marks.len() >= MAX_COMBINING)
+    }
+
+    fn mode_answer(&mut self, question: &str, number: u16, state: Option<bool>) {
+        let state = match state {
+            None => 0,
+            Some(true) => 1,
+            Some(false) => 2,
+        };
+        self.answer(&format!("\x1b[{question}{number};{state}$y"));
+    }
+}
+
+impl Handler for Recorder<'_> {
+    pass! {
+        goto(line: i32, column: usize);
+        goto_line(line: i32);
+        goto_col(column: usize);
+        insert_blank(count: usize);
+        move_up(count: usize);
+        move_down(count: usize);
+        move_forward(count: usize);
+        move_backward(count: usize);
+        move_down_and_cr(count: usize);
+        move_up_and_cr(count: usize);
+        put_tab(count: u16);
+        backspace();
+        carriage_return();
+        linefeed();
+        substitute();
+        newline();
+        scroll_up(count: usize);
+        scroll_down(count: usize);
+        insert_blank_lines(count: usize);
+        delete_lines(count: usize);
+        erase_chars(count: usize);
+        delete_chars(count: usize);
+        move_backward_tabs(count: u16);
+        move_forward_tabs(count: u16);
+        save_cursor_position();
+        restore_cursor_position();
+        clear_line(mode: LineClearMode);
+        clear_screen(mode: ClearMode);
+        reverse_index();
+        terminal_attribute(attribute: Attr);
+        set_mode(mode: Mode);
+        unset_mode(mode: Mode);
+        set_keypad_application_mode();
+        unset_keypad_application_mode();
+        configure_charset(index: CharsetIndex, charset: StandardCharset);
+        set_color(index: usize, color: Rgb);
+        reset_color(index: usize);
+        decaln();
+        set_hyperlink(link: Option<Hyperlink>);
+    }
+
+    #[inline]
+    fn input(&mut self, c: char) {
+        if c >= '\u{300}' && c.width() == Some(0) && self.is_laden() {
+            return;
+        }
+        self.term.input(c);
+    }
+
+    fn set_title(&mut self, title: Option<String>) {
+        self.extra.title =
+            title.map(|title| title.chars().filter(|c| !c.is_control()).take(MAX_TITLE).collect());
+    }
+
+    fn push_title(&mut self) {
+        if self.extra.titles.len() < MAX_STACK {
+            self.extra.titles.push(self.extra.title.clone());
+        }
+    }
+
+    fn pop_title(&mut self) {
+        if let Some(title) = self.extra.titles.pop() {
+            self.extra.title = title;
+        }
+    }
+
+    fn set_cursor_style(&mut self, style: Option<CursorStyle>) {
+        self.extra.cursor_style = style;
+    }
+
+    fn set_cursor_shape(&mut self, shape: CursorShape) {
+        let style =
+            CursorStyle { shape, blinking: self.extra.cursor_style.is_some_and(|style| style.blinking) };
+        self.extra.cursor_style = Some(style);
+    }
+
+    fn set_active_charset(&mut self, index: CharsetIndex) {
+        self.extra.charset = index;
+        self.term.set_active_charset(index);
+    }
+
+    fn set_horizontal_tabstop(&mut self) {
+        let column = self.term.grid().cursor.point.column.0;
+        if let Some(tab) = self.extra.tabs.get_mut(column) {
+            *tab = true;
+        }
+        self.term.set_horizontal_tabstop();
+    }
+
+    fn clear_tabs(&mut self, mode: TabulationClearMode) {
+        let column = self.term.grid().cursor.point.column.0;
+        match mode {
+            TabulationClearMode::Current => {
+                if let Some(tab) = self.extra.tabs.get_mut(column) {
+                    *tab = false;
+                }
+            }
+            TabulationClearMode::All => self.extra.tabs.fill(false),
+        }
+        self.term.clear_tabs(mode);
+    }
+
+    fn set_scrolling_region(&mut self, top: usize, bottom: Option<usize>) {
+        let lines = self.term.screen_lines();
+        let last = bottom.unwrap_or(lines);
+        // As the emulator does: an empty region changes nothing.
+        if top < last {
+            let region = ((top - 1).min(lines), last.min(lines));
+            // One that begins below the screen is one the emulator cannot be trusted with.
+            if region.0 + 1 > lines {
+                return;
+            }
+            self.extra.region = (region != (0, lines)).then(|| (region.0, region.1 - 1));
+        }
+        self.term.set_scrolling_region(top, bottom);
+    }
+
+    fn reset_state(&mut self) {
+        self.term.reset_state();
+        // The emulator keeps colours over a reset; terminals do not.
+        for index in 0..alacritty_terminal::term::color::COUNT {
+            self.term.reset_color(index);
+        }
+        *self.extra = Extra::new(self.term.columns());
+    }
+
+    fn set_private_mode(&mut self, mode: PrivateMode) {
+        match mode {
+            PrivateMode::Named(NamedPrivateMode::SwapScreenAndSetRestoreCursor)
+            | PrivateMode::Unknown(47 | 1047) => {
+                self.alternate(true);
+            }
+            PrivateMode::Unknown(1048) => self.term.save_cursor_position(),
+            PrivateMode::Unknown(number) if PASSED_ON.contains(&number) => {
+                self.extra.modes.insert(number);
+            }
+            PrivateMode::Named(NamedPrivateMode::ColumnMode) => {
+                self.extra.region = None;
+                self.term.set_private_mode(mode);
+            }
+            PrivateMode::Named(NamedPrivateMode::BlinkingCursor) => {
+                self.extra.cursor_style.get_or_insert_default().blinking = true;
+            }
+            PrivateMode::Named(NamedPrivateMode::AlternateScroll) => {
+                self.extra.alternate_scroll = Some(true);
+                self.term.set_private_mode(mode);
+            }
+            _ => self.term.set_private_mode(mode),
+        }
+    }
+
+    fn unset_private_mode(&mut self, mode: PrivateMode) {
+        match mode {
+            PrivateMode::Named(NamedPrivateMode::SwapScreenAndSetRestoreCursor)
+            | PrivateMode::Unknown(47 | 1047) => {
+                self.alternate(false);
+            }
+            PrivateMode::Unknown(1048) => self.term.restore_cursor_position(),
+            PrivateMode::Unknown(number) if PASSED_ON.contains(&number) => {
+                self.extra.modes.remove(&number);
+            }
+            PrivateMode::Named(NamedPrivateMode::ColumnMode) => {
+                self.extra.region = None;
+                self.term.unset_private_mode(mode);
+            }
+            PrivateMode::Named(NamedPrivateMode::BlinkingCursor) => {
+                self.extra.cursor_style.get_or_insert_default().blinking = false;
+            }
+            PrivateMode::Named(NamedPrivateMode::AlternateScroll) => {
+                self.extra.alternate_scroll = Some(false);
+                self.term.unset_private_mode(mode);
+            }
+            _ => self.term.unset_private_mode(mode),
+        }
+    }
+
+    fn push_keyboard_mode(&mut self, mode: KeyboardModes) {
+        if self.extra.keyboard.len() > MAX_STACK {
+            self.extra.keyboard.remove(1);
+        }
+        self.extra.keyboard.push(mode.bits());
+    }
+
+    fn pop_keyboard_modes(&mut self, count: u16) {
+        let left = self.extra.keyboard.len().saturating_sub(usize::from(count));
+        self.extra.keyboard.truncate(left);
+        if self.extra.keyboard.is_empty() {
+            self.extra.keyboard.push(0);
+        }
+    }
+
+    fn set_keyboard_mode(&mut self, mode: KeyboardModes, behavior: KeyboardModesApplyBehavior) {
+        if let Some(flags) = self.extra.keyboard.last_mut() {
+            *flags = match behavior {
+                KeyboardModesApplyBehavior::Replace => mode.bits(),
+                KeyboardModesApplyBehavior::Union => *flags | mode.bits(),
+                KeyboardModesApplyBehavior::Difference => *flags & !mode.bits(),
+            };
+        }
+    }
+
+    fn set_modify_other_keys(&mut self, mode: ModifyOtherKeys) {
+        self.extra.set_other_keys(mode);
+    }
+
+    // Questions from here on.
+
+    fn identify_terminal(&mut self, intermediate: Option<char>) {
+        match intermediate {
+            // A VT220 with colour.
+            None => self.answer("\x1b[?62;22c"),
+            Some('>') => self.answer("\x1b[>1;10;0c"),
+            Some('=') => self.answer("\x1bP!|00000000\x1b\\"),
+            Some(_) => {}
+        }
+    }
+
+    fn device_status(&mut self, what: usize) {
+        match what {
+            5 => self.answer("\x1b[0n"),
+            6 => {
+                let point = self.term.grid().cursor.point;
+                let top = match self.extra.region {
+                    Some((top, _)) if self.term.mode().contains(TermMode::ORIGIN) => top as i32,
+                    _ => 0,
+                };
+                self.answer(&format!("\x1b[{};{}R", point.line.0 - top + 1, point.column.0 + 1));
+            }
+            _ => {}
+        }
+    }
+
+    fn report_mode(&mut self, mode: Mode) {
+        let state = match mode {
+            Mode::Named(NamedMode::Insert) => Some(self.term.mode().contains(TermMode::INSERT)),
+            Mode::Named(NamedMode::LineFeedNewLine) => {
+                Some(self.term.mode().contains(TermMode::LINE_FEED_NEW_LINE))
+            }
+            Mode::Unknown(_) => None,
+        };
+        self.mode_answer("", mode.raw(), state);
+    }
+
+    fn report_private_mode(&mut self, mode: PrivateMode) {
+        let has = |flag| Some(self.term.mode().contains(flag));
+        let state = match mode {
+            PrivateMode::Named(named) => match named {
+                NamedPrivateMode::CursorKeys => has(TermMode::APP_CURSOR),
+                NamedPrivateMode::Origin => has(TermMode::ORIGIN),
+                NamedPrivateMode::LineWrap => has(TermMode::LINE_WRAP),
+                NamedPrivateMode::BlinkingCursor => Some(self.extra.cursor_style.is_some_and(|s| s.blinking)),
+                NamedPrivateMode::ShowCursor => has(TermMode::SHOW_CURSOR),
+                NamedPrivateMode::ReportMouseClicks => has(TermMode::MOUSE_REPORT_CLICK),
+                NamedPrivateMode::ReportCellMouseMotion => has(TermMode::MOUSE_DRAG),
+                NamedPrivateMode::ReportAllMouseMotion => has(TermMode::MOUSE_MOTION),
+                NamedPrivateMode::ReportFocusInOut => has(TermMode::FOCUS_IN_OUT),
+                NamedPrivateMode::Utf8Mouse => has(TermMode::UTF8_MOUSE),
+                NamedPrivateMode::SgrMouse => has(TermMode::SGR_MOUSE),
+                NamedPrivateMode::AlternateScroll => has(TermMode::ALTERNATE_SCROLL),
+                NamedPrivateMode::UrgencyHints => has(TermMode::URGENCY_HINTS),
+                NamedPrivateMode::SwapScreenAndSetRestoreCursor => has(TermMode::ALT_SCREEN),
+                NamedPrivateMode::BracketedPaste => has(TermMode::BRACKETED_PASTE),
+                NamedPrivateMode::SyncUpdate => Some(false),
+                NamedPrivateMode::ColumnMode => None,
+            },
+            PrivateMode::Unknown(47 | 1047) => has(TermMode::ALT_SCREEN),
+            PrivateMode::Unknown(number) => {
+                PASSED_ON.contains(&number).then(|| self.extra.modes.contains(&number))
+            }
+        };
+        self.mode_answer("?", mode.raw(), state);
+    }
+
+    fn dynamic_color_sequence(&mut self, prefix: String, index: usize, terminator: &str) {
+        if let Some(Rgb { r, g, b }) = colors::color(self.term.colors(), index) {
+            self.answer(&format!(
+                "\x1b]{prefix};rgb:{r:02x}{r:02x}/{g:02x}{g:02x}/{b:02x}{b:02x}{terminator}"
+            ));
+        }
+    }
+
+    fn text_area_size_chars(&mut self) {
+        let (rows, columns) = (self.term.screen_lines(), self.term.columns());
+        self.answer(&format!("\x1b[8;{rows};{columns}t"));
+    }
+
+    fn report_keyboard_mode(&mut self) {
+        let flags = self.extra.keyboard.last().copied().unwrap_or(0);
+        self.answer(&format!("\x1b[?{flags}u"));
+    }
+
+    fn report_modify_other_keys(&mut self) {
+        let mode = self.extra.other_keys.unwrap_or(0);
+        self.answer(&format!("\x1b[>4;{mode}m"));
+    }
+}
