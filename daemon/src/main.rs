@@ -15,6 +15,8 @@ mod process;
 mod session;
 mod store;
 mod supervisor;
+#[cfg(test)]
+mod testing;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -23,7 +23,7 @@ use tokio::task::spawn_blocking;
 use super::outgoing::{Outgoing, Permit};
 use super::request::{params, raw};
 use super::subscription::Following;
-use super::{Daemon, output, workdir};
+use super::{Daemon, output, wait, workdir};
 use crate::actor::Told;
 use crate::store::read_events;
 
@@ -40,7 +40,7 @@ pub(super) struct Caller {
     subscribed: Arc<AtomicBool>,
 }
 
-type Answer = Result<Box<RawValue>, Refusal>;
+pub(super) type Answer = Result<Box<RawValue>, Refusal>;
 
 impl Caller {
     pub(super) fn new(daemon: Arc<Daemon>, origin: Origin, out: Outgoing) -> Self {
@@ -85,8 +85,7 @@ impl Caller {
             }
             SessionWait::NAME => {
                 let params = params::<SessionWait>(request)?;
-                let wait = Command::Wait { phases: params.phases, timeout_ms: params.timeout_ms };
-                self.view(params.session, wait).await
+                wait::wait(params, |selector, command| self.ask(Ask::To { selector, command })).await
             }
             SessionStop::NAME => {
                 let params = params::<SessionStop>(request)?;
@@ -251,7 +250,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// A reducer answered something else than it was asked: a fault of ours.
-fn mismatch(told: &Told) -> Refusal {
+pub(super) fn mismatch(told: &Told) -> Refusal {
     let kind: String = format!("{told:?}").chars().take_while(|c| c.is_alphanumeric()).collect();
     Refusal::new(Code::Internal, "the request failed", format!("the answer was of another kind ({kind})"))
 }

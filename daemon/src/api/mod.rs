@@ -8,6 +8,7 @@ mod outgoing;
 mod output;
 mod request;
 mod subscription;
+mod wait;
 mod workdir;
 
 use std::sync::Arc;

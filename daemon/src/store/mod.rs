@@ -51,11 +51,16 @@ pub(crate) struct Contents {
     pub(crate) quarantined: Vec<String>,
 }
 
-/// Opens the store and reads what is in it.
+/// Opens the store on its own thread and reads what is in it. Blocks until that is done.
 ///
 /// # Errors
 /// `storage` with what, why and fix, for anything that cannot be trusted. Nothing is changed then.
 pub(crate) fn open(place: &Place) -> Result<(Store, Contents), Refusal> {
+    Store::start(place.clone())
+}
+
+/// Reads everything a start needs. Runs on the store's thread.
+fn read_all(place: &Place) -> Result<(registry::Registry, Contents), Refusal> {
     let registry = registry::Registry::open(&place.registry(), &place.sessions())?;
     let loaded = registry.load()?;
     let mut records = loaded.records;
@@ -70,8 +75,7 @@ pub(crate) fn open(place: &Place) -> Result<(Store, Contents), Refusal> {
         });
         sessions.push(Stored { record, log_seq, tail });
     }
-    let store = Store::start(registry, events::Logs::new(place.clone()), place.clone())?;
-    Ok((store, Contents { sessions, quarantined }))
+    Ok((registry, Contents { sessions, quarantined }))
 }
 
 /// Where a session's event log lies.

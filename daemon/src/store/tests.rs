@@ -1,1 +1,327 @@
+use std::io::BufRead;
+use std::process::{Command, Stdio};
 
+use delight_proto::event::EventBody;
+use delight_proto::refusal::Code;
+use delight_proto::session::{Desired, Origin, Phase};
+
+use super::*;
+
+fn id(n: u8) -> SessionId {
+    SessionId::from_random([n; 10])
+}
+
+fn record(n: u8) -> Record {
+    Record {
+        id: id(n),
+        name: None,
+        request_id: None,
+        spec: serde_json::from_value(serde_json::json!({"kind": "pty", "cwd": "/", "command": ["x"]}))
+            .unwrap(),
+        origin: Origin::Daemon,
+        created_ms: 1,
+        desired: Desired::Running,
+        phase: Phase::Running,
+        reason: String::new(),
+        since_ms: 2,
+        generation: 1,
+        holder: None,
+        exit: None,
+        last_seq: 0,
+        restarts: 0,
+    }
+}
+
+fn event(seq: u64) -> Event {
+    Event { seq, at_ms: seq, offset: 0, body: EventBody::Adopted { generation: 1 } }
+}
+
+fn place(base: &std::path::Path) -> Place {
+    let place = Place { state: base.join("s"), runtime: base.join("r"), config: base.join("c") };
+    crate::paths::prepare(&place).unwrap();
+    place
+}
+
+/// sled gives its lock back when its last thread has let go of it, which is not the moment `close` returns.
+fn reopen(place: &Place) -> (Store, Contents) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        match open(place) {
+            Ok(opened) => return opened,
+            Err(refusal) if std::time::Instant::now() < deadline && refusal.reason.contains("lock") => {
+                std::thread::yield_now();
+            }
+            Err(refusal) => panic!("{refusal}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_a_restart() {
+    let base = tempfile::tempdir().unwrap();
+    let place = place(base.path());
+    let (store, contents) = open(&place).unwrap();
+    assert!(contents.sessions.is_empty());
+    store.commit(id(1), vec![Write::Append(event(1)), Write::Save(Box::new(record(1)))]).await.unwrap();
+    store.commit(id(1), vec![Write::Append(event(2))]).await.unwrap();
+    store.close().await;
+    drop(store);
+    let (_store, contents) = reopen(&place);
+    let [stored] = &contents.sessions[..] else { panic!("{contents:?}") };
+    assert_eq!(stored.record, record(1));
+    assert_eq!(stored.log_seq, 2);
+    assert_eq!(stored.tail, [event(1), event(2)], "the record was saved at number 0");
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn every_file_is_the_owners_alone_and_sessions_keep_their_umask() {
+    use std::os::unix::fs::MetadataExt;
+    let base = tempfile::tempdir().unwrap();
+    let place = place(base.path());
+    let (store, _) = open(&place).unwrap();
+    let mut large = record(1);
+    large.spec.command.push("x".repeat(600 << 10));
+    store.commit(id(1), vec![Write::Append(event(1)), Write::Save(Box::new(large))]).await.unwrap();
+    let mut dirs = vec![place.state.clone()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).unwrap().flatten() {
+            let found = entry.metadata().unwrap();
+            assert_eq!(found.mode() & 0o077, 0, "{}", entry.path().display());
+            if found.is_dir() {
+                dirs.push(entry.path());
+            }
+        }
+    }
+    let ours = std::fs::read_to_string("/proc/self/status").unwrap();
+    let parents =
+        std::fs::read_to_string(format!("/proc/{}/status", std::os::unix::process::parent_id())).unwrap();
+    let umask = |text: &str| text.lines().find(|line| line.starts_with("Umask")).map(str::to_owned);
+    assert_eq!(umask(&ours), umask(&parents));
+}
+
+#[tokio::test]
+async fn a_gap_is_refused_and_does_not_poison_the_log() {
+    let base = tempfile::tempdir().unwrap();
+    let place = place(base.path());
+    let (store, _) = open(&place).unwrap();
+    store.commit(id(1), vec![Write::Append(event(1))]).await.unwrap();
+    for wrong in [1, 3] {
+        let failed = store
+            .commit(id(1), vec![Write::Append(event(wrong)), Write::Save(Box::new(record(1)))])
+            .await
+            .unwrap_err();
+        assert_eq!((failed.refusal.code, failed.log_seq), (Code::Storage, 1));
+    }
+    store.commit(id(1), vec![Write::Append(event(2))]).await.unwrap();
+    assert_eq!(read_events(&place, id(1), 0, 10).unwrap().events, [event(1), event(2)]);
+    store.close().await;
+    drop(store);
+    assert!(
+        !reopen(&place).1.sessions.iter().any(|stored| stored.record.id == id(1)),
+        "its record was not saved"
+    );
+}
+
+#[tokio::test]
+async fn forgetting_leaves_nothing_behind_also_when_it_is_cut_short() {
+    let base = tempfile::tempdir().unwrap();
+    let place = place(base.path());
+    let (store, _) = open(&place).unwrap();
+    for n in [1, 2] {
+        store.commit(id(n), vec![Write::Append(event(1)), Write::Save(Box::new(record(n)))]).await.unwrap();
+        store.commit(id(n), vec![Write::Forget]).await.unwrap();
+    }
+    delete_directory(&place, id(1)).unwrap();
+    store.close().await;
+    drop(store);
+    // The directory of the second was set aside and not deleted: the daemon died in between.
+    assert_eq!(std::fs::read_dir(place.sessions()).unwrap().count(), 1);
+    let (_store, contents) = reopen(&place);
+    assert!(contents.sessions.is_empty() && contents.quarantined.is_empty(), "{contents:?}");
+    assert_eq!(std::fs::read_dir(place.sessions()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn corrupt_record_quarantined() {
+    let base = tempfile::tempdir().unwrap();
+    let place = place(base.path());
+    {
+        let registry = registry::Registry::open(&place.registry(), &place.sessions()).unwrap();
+        for n in [1, 2, 3] {
+            registry.put(&record(n)).unwrap();
+        }
+        let (_, tree) = registry.raw();
+        let mut bytes = tree.get(id(2).as_str()).unwrap().unwrap().to_vec();
+        let last = bytes.len() - 5;
+        bytes[last] ^= 1;
+        tree.insert(id(2).as_str(), bytes).unwrap();
+        registry.flush().unwrap();
+    }
+    // Twice: it stays reported, and is not reported twice.
+    for _ in 0..2 {
+        let (store, contents) = reopen(&place);
+        let ids: Vec<_> = contents.sessions.iter().map(|stored| stored.record.id).collect();
+        assert!(ids.len() == 2 && ids.contains(&id(1)) && ids.contains(&id(3)), "{ids:?}");
+        let [told] = &contents.quarantined[..] else { panic!("{contents:?}") };
+        assert!(told.contains(id(2).as_str()) && told.contains("checksum"), "{told}");
+        store.close().await;
+    }
+}
+
+#[test]
+fn a_newer_schema_is_refused_and_left_as_it_is() {
+    let base = tempfile::tempdir().unwrap();
+    let place = place(base.path());
+    {
+        let registry = registry::Registry::open(&place.registry(), &place.sessions()).unwrap();
+        registry.raw().0.insert("schema", "2").unwrap();
+        registry.flush().unwrap();
+    }
+    let refused = || loop {
+        match open(&place) {
+            Err(refusal) if refusal.reason.contains("lock") => std::thread::yield_now(),
+            other => break other.err().unwrap(),
+        }
+    };
+    for _ in 0..2 {
+        let refusal = refused();
+        assert_eq!(refusal.code, Code::Storage);
+        assert!(refusal.reason.contains("schema 2") && refusal.fix.contains("newer"), "{refusal:?}");
+    }
+}
+
+#[test]
+fn a_registry_that_was_lost_is_refused_while_sessions_have_data() {
+    let base = tempfile::tempdir().unwrap();
+    let place = place(base.path());
+    std::fs::create_dir_all(place.session(id(1)).join("journal")).unwrap();
+    let refusal = open(&place).err().unwrap();
+    assert_eq!(refusal.code, Code::Storage);
+    assert!(refusal.reason.contains("1 sessions have data"), "{refusal:?}");
+}
+
+#[tokio::test]
+async fn a_damaged_registry_is_refused_or_reported_never_started_clean() {
+    let base = tempfile::tempdir().unwrap();
+    let place = place(base.path());
+    let (store, _) = open(&place).unwrap();
+    for n in 1..=50 {
+        store.commit(id(n), vec![Write::Append(event(1)), Write::Save(Box::new(record(n)))]).await.unwrap();
+    }
+    store.close().await;
+    drop(store);
+    drop(reopen(&place));
+    let file = place.registry().join("db");
+    let whole = std::fs::read(&file).unwrap();
+    for (what, damaged) in [
+        ("zeroed", vec![0; whole.len()]),
+        ("emptied", Vec::new()),
+        ("cut in half", whole[..whole.len() / 2].to_vec()),
+        ("garbage", whole.iter().map(|b| b ^ 0x5a).collect()),
+    ] {
+        let copy = tempfile::tempdir().unwrap();
+        let place = Place {
+            state: copy.path().join("s"),
+            runtime: copy.path().join("r"),
+            config: place.config.clone(),
+        };
+        crate::paths::prepare(&place).unwrap();
+        std::fs::create_dir(place.registry()).unwrap();
+        for entry in std::fs::read_dir(base.path().join("s/registry")).unwrap().flatten() {
+            if entry.file_type().unwrap().is_file() {
+                std::fs::copy(entry.path(), place.registry().join(entry.file_name())).unwrap();
+            }
+        }
+        std::fs::write(place.registry().join("db"), damaged).unwrap();
+        for n in 1..=50 {
+            std::fs::create_dir_all(place.session(id(n)).join("events")).unwrap();
+            std::fs::copy(
+                std::fs::read_dir(base.path().join("s/sessions").join(id(n).as_str()).join("events"))
+                    .unwrap()
+                    .next()
+                    .unwrap()
+                    .unwrap()
+                    .path(),
+                place.session(id(n)).join("events/0"),
+            )
+            .unwrap();
+        }
+        match open(&place) {
+            Err(refusal) => {
+                assert_eq!(refusal.code, Code::Storage, "{what}");
+                assert!(!refusal.fix.is_empty());
+            }
+            Ok((_store, contents)) => {
+                let told = contents.sessions.len() + contents.quarantined.len();
+                assert_eq!(told, 50, "{what}: every session is there or reported: {contents:?}");
+            }
+        }
+    }
+}
+
+/// The writer of `answered_writes_survive_kill_9`: commits and says what was answered, until it is killed.
+#[test]
+#[ignore = "it is started by answered_writes_survive_kill_9"]
+fn write_until_killed() {
+    let Some(base) = std::env::var_os("DELIGHT_TEST_BASE") else { return };
+    let place = place(base.as_ref());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let (store, contents) = open(&place).unwrap();
+        assert!(contents.quarantined.is_empty(), "{contents:?}");
+        let known = contents.sessions.iter().find(|stored| stored.record.id == id(1));
+        let mut seq = known.map_or(0, |stored| stored.log_seq);
+        loop {
+            seq += 1;
+            let mut record = record(1);
+            record.last_seq = seq;
+            store
+                .commit(id(1), vec![Write::Append(event(seq)), Write::Save(Box::new(record))])
+                .await
+                .unwrap();
+            println!("\nanswered {seq}");
+        }
+    });
+}
+
+#[test]
+fn answered_writes_survive_kill_9() {
+    let base = tempfile::tempdir().unwrap();
+    let mut answered = 0;
+    for round in 0..12u64 {
+        let mut writer = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "store::tests::write_until_killed", "--ignored", "--nocapture"])
+            .env("DELIGHT_TEST_BASE", base.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = std::io::BufReader::new(writer.stdout.take().unwrap()).lines();
+        let mut heard = |line: Option<std::io::Result<String>>| {
+            let seq = line?.ok()?.strip_prefix("answered ")?.parse::<u64>().ok()?;
+            assert!(seq > answered, "numbers go on where they stopped");
+            answered = seq;
+            Some(())
+        };
+        // A different number of writes each time, so that the kill comes at another place in the segments.
+        let mut wanted = 20 + round * 7;
+        while wanted > 0 {
+            let line = lines.next();
+            assert!(line.is_some(), "the writer ended by itself");
+            wanted -= u64::from(heard(line).is_some());
+        }
+        writer.kill().unwrap();
+        writer.wait().unwrap();
+        for line in lines {
+            heard(Some(line));
+        }
+        let place = place(base.path());
+        let (store, contents) = reopen(&place);
+        let [stored] = &contents.sessions[..] else { panic!("{contents:?}") };
+        assert!(stored.log_seq >= answered, "{} < {answered}", stored.log_seq);
+        assert!(stored.record.last_seq >= answered && stored.record.last_seq <= stored.log_seq);
+        let events = read_events(&place, id(1), 0, usize::MAX).unwrap().events;
+        assert!(events.iter().map(|event| event.seq).eq(1..=stored.log_seq));
+        drop(store);
+    }
+}

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::events::Logs;
 use super::registry::Registry;
-use super::{Write, stray};
+use super::{Contents, Write, stray};
 
 /// Commits that may wait. Each belongs to a session's step, and a session has one step at a time: this is more than
 /// the sessions that can be busy at once, and a full queue only makes them wait.
@@ -47,13 +47,28 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    pub(super) fn start(registry: Registry, logs: Logs, place: Place) -> Result<Self, Refusal> {
+    pub(super) fn start(place: Place) -> Result<(Self, Contents), Refusal> {
+        let refuse =
+            |reason: String| Refusal::new(Code::Storage, "the store's thread could not be started", reason);
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let mut keeper = Keeper { registry, logs, place };
-        std::thread::Builder::new().name("store".to_owned()).spawn(move || keeper.run(queue)).map_err(
-            |e| Refusal::new(Code::Storage, "the store's thread could not be started", e.to_string()),
-        )?;
-        Ok(Self { jobs })
+        let (opened, is_open) = std::sync::mpsc::channel();
+        std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || {
+                private_files();
+                match super::read_all(&place) {
+                    Ok((registry, contents)) => {
+                        let mut keeper = Keeper { registry, logs: Logs::new(place.clone()), place };
+                        // The daemon has given up starting if nobody listens; the queue is closed then.
+                        let _ = opened.send(Ok(contents));
+                        keeper.run(queue);
+                    }
+                    Err(refusal) => drop(opened.send(Err(refusal))),
+                }
+            })
+            .map_err(|e| refuse(e.to_string()))?;
+        let contents = is_open.recv().map_err(|_| refuse("it ended at once".to_owned()))??;
+        Ok((Self { jobs }, contents))
     }
 
     /// Carries out the writes of one session in order and answers when they are as safe as the table in [`super`]
@@ -87,6 +102,22 @@ fn gone() -> CommitFailed {
         .fix("restart the daemon: sessions go on");
     CommitFailed { refusal, log_seq: 0 }
 }
+
+/// Whatever this thread and those it starts create belongs to the owner alone. The rest of the process keeps the umask
+/// it was started with: sessions inherit that one, and a shell whose files nobody else may read would be a surprise.
+#[cfg(target_os = "linux")]
+fn private_files() {
+    use nix::sched::{CloneFlags, unshare};
+    use nix::sys::stat::{Mode, umask};
+    match unshare(CloneFlags::CLONE_FS) {
+        Ok(()) => drop(umask(Mode::S_IRWXG | Mode::S_IRWXO)),
+        Err(e) => tracing::warn!(error = %e, "the store's files are protected by their directory alone"),
+    }
+}
+
+/// Elsewhere a thread has no umask of its own: the directory's mode protects the files.
+#[cfg(not(target_os = "linux"))]
+fn private_files() {}
 
 struct Keeper {
     registry: Registry,
