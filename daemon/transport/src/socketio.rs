@@ -16,6 +16,8 @@ mod options;
 mod outgoing;
 pub mod packet;
 mod payload;
+#[cfg(test)]
+mod timing;
 
 pub use acks::AckError;
 pub use closed::Closed;
