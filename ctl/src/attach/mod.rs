@@ -165,7 +165,7 @@ fn headline(target: &Target, wish: &Wish, controls: bool) -> String {
 /// Says how it ended, on a terminal that is in order again.
 fn farewell(target: &Target, wish: &Wish, left: Left, notices: &Notices) -> Result<u8, Failure> {
     let handle = &target.handle;
-    let say = |line: String| stdout(format!("\r\n{line}\n{}", notices.words()).as_bytes());
+    let say = |line: String| stdout(format!("\n{line}\n{}", notices.words()).as_bytes());
     match left {
         Left::Detached => {
             stdout(reset::TO_THE_END.as_bytes())?;

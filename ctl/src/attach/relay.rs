@@ -109,8 +109,10 @@ impl<'a> Relay<'a> {
                 Err(Errno::EINTR) => continue,
                 Err(e) => return Left::Broken(refusal("waiting for the terminal", &e)),
             };
+            // A signal that came while `poll` was returning is not in `wake`. Before keys are sent it is looked for,
+            // so that what is typed after a resize is also read after it.
             let left = None
-                .or_else(|| if wake.signals { self.signalled() } else { None })
+                .or_else(|| if wake.signals || wake.keys { self.signalled() } else { None })
                 .or_else(|| if wake.keys { self.typed(&mut keys) } else { None })
                 .or_else(|| if wake.holder_writable { self.flush_unsent() } else { None })
                 .or_else(|| if wake.terminal_writable { self.flush_held() } else { None })

@@ -34,7 +34,7 @@ macro_rules! modes_off {
 pub(super) const LEAVING: &str = concat!(modes_off!(), "\x1b[23;0t");
 
 /// To the last line, for words that must not be written over the session's.
-pub(super) const TO_THE_END: &str = "\x1b[999;1H\r\n";
+pub(super) const TO_THE_END: &str = "\x1b[999;1H\n";
 
 /// What is written on entering a terminal of `rows` rows: the title is kept, a headline written, everything on the
 /// screen scrolled into the terminal's own history, modes switched off, the screen cleared.

@@ -19,9 +19,14 @@ use crate::attach;
 use crate::context::Context;
 use crate::failure::{Failure, system, usage};
 use crate::keys::DetachKey;
-use crate::output::{Tone, note, paint};
+use crate::logs::form::{Form, Printer};
+use crate::logs::history::History;
+use crate::output::{Tone, note, stdout};
 use crate::span;
 use crate::view::{self, OneSession};
+
+/// How long the daemon may need to see that a session's holder has gone.
+const END_LIMIT: Duration = Duration::from_secs(2);
 
 /// What a session takes from the shell it is spawned from. Everything else comes from the daemon, whose environment
 /// is that of a login, not of one terminal.
@@ -124,7 +129,7 @@ impl Args {
         let params = self.params()?;
         let mut session = spawn(context, &place, &params)?;
         if attach_to_it {
-            return attached(&place, &session, detach_key);
+            return attached(context, &place, &session, detach_key);
         }
         if wait {
             let params = WaitParams { session: session.id.to_string(), phases: Vec::new(), timeout_ms: None };
@@ -185,19 +190,60 @@ fn spawn(context: &Context, place: &Place, params: &SpawnParams) -> Result<Sessi
 }
 
 /// Attaches to what was just made. The session exists whatever happens now, so a failure says so.
-fn attached(place: &Place, session: &SessionView, detach_key: DetachKey) -> Result<u8, Failure> {
+fn attached(
+    context: &Context,
+    place: &Place,
+    session: &SessionView,
+    detach_key: DetachKey,
+) -> Result<u8, Failure> {
     let wish = attach::Wish { detach_key, control: true, take: false, exit_status: false };
-    match attach::run(place, session, &wish) {
-        Err(Failure::Refused(refusal)) => {
-            note(&format!(
-                "{} {} runs, but cannot be attached to\nwhy: {refusal}\nnext: delightctl attach {}\n",
-                paint(false, Tone::Warn, "warning:"),
-                view::title(session),
-                view::handle(session),
-            ));
-            Ok(8)
+    let refusal = match attach::run(place, session, &wish) {
+        Err(Failure::Refused(refusal)) => refusal,
+        other => return other,
+    };
+    if let Some(ended) = ended_already(context, session)? {
+        let line = format!(
+            "{} ended: {}\nnext: delightctl show {}\n",
+            view::title(&ended),
+            view::state(&ended),
+            view::handle(&ended)
+        );
+        stdout(line.as_bytes())?;
+        return Ok(0);
+    }
+    note(&format!(
+        "warning: {} runs, but cannot be attached to\nwhy: {refusal}\nnext: delightctl attach {}\n",
+        view::title(session),
+        view::handle(session),
+    ));
+    Ok(8)
+}
+
+/// A command can be over before one is attached to it: then what it wrote is printed as it would have appeared.
+fn ended_already(context: &Context, session: &SessionView) -> Result<Option<SessionView>, Failure> {
+    let id = session.id.to_string();
+    let mut daemon = context.daemon()?;
+    let params = WaitParams {
+        session: id.clone(),
+        phases: Vec::new(),
+        timeout_ms: Some(END_LIMIT.as_millis() as u64),
+    };
+    let ended = match daemon.call::<SessionWait>(&params) {
+        Ok(ended) => ended,
+        Err(failure) if failure.code() == Some(Code::Timeout) => return Ok(None),
+        Err(failure) => return Err(failure),
+    };
+    let mut history = History::new(&mut daemon, id, false);
+    let mut printer = Printer::new(Form::Raw);
+    loop {
+        let page = history.next()?;
+        for record in &page.records {
+            printer.record(record)?;
         }
-        other => other,
+        if page.at_end {
+            printer.end(page.end_offset)?;
+            return Ok(Some(ended));
+        }
     }
 }
 
