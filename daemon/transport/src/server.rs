@@ -25,7 +25,7 @@ pub enum BadServer {
 }
 
 /// A server and the way to it. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Server {
     endpoint: Endpoint,
     proxy: Option<Proxy>,
@@ -72,5 +72,14 @@ impl Server {
 
     pub(crate) fn tls(&self) -> &Arc<ClientConfig> {
         &self.tls
+    }
+}
+
+impl std::fmt::Debug for Server {
+    /// Without the trust store, which fills pages.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Server({}", self.endpoint)?;
+        self.proxy.as_ref().map_or(Ok(()), |proxy| write!(f, " by {proxy}"))?;
+        f.write_str(")")
     }
 }

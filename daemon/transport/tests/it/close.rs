@@ -99,3 +99,44 @@ async fn an_answer_to_an_ended_connection_is_an_error() {
     assert!(ack.limit() > 999_000);
     assert!(ack.send(&Args::none()).await.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_call_ends_when_the_connection_is_cut_wherever_that_is() {
+    let base = scripted(async |mut peer: Script| {
+        peer.open().await;
+        // The first call says after how many more the line is cut, with answers and a packet half sent.
+        let first = peer.hear().await;
+        let cut: usize = first.split(['[', ',', ']']).nth(2).unwrap().parse().unwrap();
+        for id in 1..=cut {
+            let _ = peer.hear().await;
+            peer.text(&format!("43{id}[]")).await;
+        }
+        let raw = peer.0.get_mut();
+        let _ = tokio::io::AsyncWriteExt::write_all(raw, b"\x81\x7e\x01\x00421[").await;
+    })
+    .await;
+    for cut in 0..100_usize {
+        let (handle, mut events) = connect(options(&base)).await.unwrap();
+        let calls: Vec<_> = (0..100)
+            .map(|_| {
+                let handle = handle.clone();
+                let args = Args::one(&cut).unwrap();
+                tokio::spawn(async move { handle.emit_with_ack("call", &args, crate::PATIENCE).await })
+            })
+            .collect();
+        let (mut answered, mut ended) = (0, 0);
+        for call in calls {
+            match must("the end of a call", call).await.unwrap() {
+                Ok(_) => answered += 1,
+                Err(AckError::Closed(Closed::Lost { .. })) => ended += 1,
+                Err(AckError::NotSent(error)) => {
+                    assert!(error.to_string().contains("broke"), "{error}");
+                    ended += 1;
+                }
+                Err(other) => panic!("{other}"),
+            }
+        }
+        assert!(answered <= cut && ended >= 100 - cut, "cut after {cut}: {answered} and {ended}");
+        assert!(matches!(must("the end", events.next()).await, Err(Closed::Lost { .. })));
+    }
+}

@@ -155,6 +155,19 @@ async fn both_go_through_proxy_and_tls_with_a_ca_of_ones_own() {
 }
 
 #[tokio::test]
+async fn a_proxy_behind_tls_is_spoken_to_by_tls() {
+    let served = Served::start();
+    let folder = tempfile::tempdir().unwrap();
+    let (proxy, seen) = proxy().await;
+    let (secured, ca_file) = tls_before(proxy, folder.path()).await;
+    let variable = format!("https://user:p%40ss@localhost:{}", secured.port());
+    let lookup = |name: &str| (name == "http_proxy").then(|| variable.clone());
+    let base = format!("http://{NAME}:{}", served.address.port());
+    hello(Server::new(&base, Some(&ca_file), lookup).unwrap()).await;
+    assert_eq!(seen.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn a_proxy_that_wants_a_login_is_said_to_want_one() {
     let (proxy, _seen) = proxy().await;
     let lookup = |name: &str| (name == "https_proxy").then(|| format!("http://{proxy}"));
