@@ -134,8 +134,7 @@ secret_key! {
 }
 
 secret_key! {
-    /// The X25519 secret that data keys are wrapped to, derived from the master secret
-    /// ([`crate::derivation`]). Held by phones, and by a machine paired with the first form.
+    /// The X25519 secret that data keys are wrapped to, derived from the master secret. Held by phones, and by a machine paired with the first form.
     ContentSecret
 }
 
@@ -182,6 +181,21 @@ mod tests {
         assert_eq!(format!("{key:?}"), "MasterSecret(…)");
         assert_eq!(format!("{:?}", Fresh::new([0x5a; 24])), "Fresh<24>");
         assert_eq!(format!("{:#?}", DataKey::from_bytes([0x5a; 32])), "DataKey(…)");
+    }
+
+    /// Fails to compile when a key type is no longer wiped on drop.
+    #[test]
+    fn every_key_is_wiped_on_drop() {
+        fn wiped<T: ZeroizeOnDrop>() {}
+        wiped::<MasterSecret>();
+        wiped::<ContentSecret>();
+        wiped::<DataKey>();
+        wiped::<SigningSeed>();
+        wiped::<BlobKey>();
+        wiped::<crate::PairingSecret>();
+        wiped::<Fresh<32>>();
+        wiped::<Zeroizing<Vec<u8>>>();
+        wiped::<ed25519_dalek::SigningKey>();
     }
 
     #[test]
