@@ -12,6 +12,7 @@ use super::state::{
     MAX_TROUBLE_CHARS, MAX_TROUBLES, Removal, Session, Tagged, Tree, Waiting,
 };
 use super::step::{Say, Step};
+use super::storing::storage_refusal;
 use crate::actor::Ticket;
 
 impl Step {
@@ -135,6 +136,12 @@ impl Step {
     }
 
     pub(super) fn rename(&mut self, ticket: Ticket, name: Option<&SessionName>) {
+        if let Some(trouble) = &self.s.store.trouble {
+            let refusal = storage_refusal(&trouble.reason);
+            self.refuse(ticket, refusal);
+            // Claimed for this rename, and never borne.
+            return name.cloned().into_iter().for_each(|name| self.say(Say::ReleaseName(name)));
+        }
         let previous = self.s.record.name.clone();
         if name != previous.as_ref() {
             self.log(EventBody::Renamed { name: name.map(ToString::to_string) });

@@ -2,7 +2,7 @@
 
 use super::effect::Effect;
 use super::input::{Command, Happening, Input};
-use super::state::{Holder, Session, Tree};
+use super::state::{Holder, Removal, Session, Tree};
 use super::step::{Say, Step};
 use crate::actor::{Deadline, Effects, Reducer, Stamped, Ticket};
 use delight_proto::refusal::{Code, Refusal};
@@ -112,7 +112,11 @@ impl Step {
             self.seek_again();
         }
         if self.s.store.trouble.as_ref().is_some_and(|t| !t.trying && t.retry_at <= now) {
-            self.retry_store = true;
+            if self.s.removal == Removal::WaitsForHolder && self.s.holder == Holder::None {
+                self.discard();
+            } else {
+                self.retry_store = true;
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use delight_proto::event::Event;
+use delight_proto::id::SessionName;
 use delight_proto::refusal::Refusal;
 use delight_proto::session::{Origin, Phase, Record};
 use serde::{Deserialize, Serialize};
@@ -233,6 +234,9 @@ pub(super) struct Store {
     pub(super) saved_seq: u64,
     /// Events the store has refused, oldest first. Empty unless `trouble`.
     pub(super) unstored: Vec<Event>,
+    /// Names to be released as soon as it is stored that they are not the session's any more; at most a few, for a
+    /// rename is refused while the store refuses.
+    pub(super) names: Vec<SessionName>,
     /// Why the store refuses, while it does.
     pub(super) trouble: Option<StoreTrouble>,
 }

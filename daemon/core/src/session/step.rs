@@ -152,6 +152,7 @@ impl Step {
         if storing && let Some(trouble) = &mut self.s.store.trouble {
             trouble.trying = true;
             save = true;
+            self.says.extend(self.s.store.names.drain(..).map(Say::ReleaseName));
             events.splice(0..0, std::mem::take(&mut self.s.store.unstored));
             if events.len() > MAX_UNSTORED {
                 // Nobody was told of the oldest; the record has what they came to. The rest is numbered anew.

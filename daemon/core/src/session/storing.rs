@@ -6,6 +6,12 @@ use delight_proto::refusal::{Code, Refusal};
 use super::state::{MAX_TROUBLE_CHARS, RETRY_FIRST_MS, RETRY_MAX_MS, Removal, StoreTrouble, Tree};
 use super::step::{Say, Step, renumber};
 
+pub(super) fn storage_refusal(reason: &str) -> Refusal {
+    Refusal::new(Code::Storage, "it could not be stored", reason)
+        .fix("make room on the disk of the state directory; the daemon goes on trying")
+        .retry()
+}
+
 impl Step {
     /// No complaint came: the last step is stored.
     pub(super) fn stored(&mut self) {
@@ -34,9 +40,7 @@ impl Step {
         let retry_at = self.now.mono_ms.saturating_add(wait_ms);
         store.trouble = Some(StoreTrouble { reason: reason.clone(), trying: false, retry_at, wait_ms });
 
-        let refusal = Refusal::new(Code::Storage, "it could not be stored", reason)
-            .fix("make room on the disk of the state directory; the daemon goes on trying")
-            .retry();
+        let refusal = storage_refusal(&reason);
         let mut no_runner = unsaved && self.s.starting.is_some() && self.s.tree == Tree::Gone;
         let kept = untold.iter().any(|say| matches!(say, Say::Removed { .. }));
         if kept {
@@ -56,17 +60,22 @@ impl Step {
                     let refused = std::mem::replace(&mut self.s.record.name, previous.clone());
                     self.log(EventBody::Renamed { name: previous.as_ref().map(ToString::to_string) });
                     self.refuse(ticket, refusal.clone());
-                    if let Some(name) = refused {
-                        self.say(Say::ReleaseName(name));
-                    }
+                    self.s.store.names.extend(refused);
                     renamed_from = previous;
                 }
                 Say::ReleaseName(name) if renamed_from.as_ref() == Some(&name) => {}
+                // A daemon that starts now would still find it taken.
+                Say::ReleaseName(name) => self.s.store.names.push(name),
                 Say::Gone if kept => {}
+                // Half forgotten, it would come back with its name and request id: it is gone when it is forgotten.
+                Say::Gone => self.s.removal = Removal::WaitsForHolder,
                 told => self.say(told),
             }
         }
-        if no_runner {
+        if no_runner && self.s.ending.is_some() {
+            // It was stopped in the very step that would have started it.
+            self.ended();
+        } else if no_runner {
             self.start_failed(refusal);
             if !self.s.store.durable {
                 // It never was: nobody may find it in a list after its spawn was refused.

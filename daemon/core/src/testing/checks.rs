@@ -145,7 +145,15 @@ impl Sim {
                 return Err(format!("{id}: a holder nobody knows of"));
             }
         }
+        let mut names = std::collections::BTreeSet::new();
+        let mut requests = std::collections::BTreeSet::new();
         for (id, actor) in &daemon.actors {
+            let own = actor.session.record();
+            let twice = own.name.clone().is_some_and(|name| !names.insert(name))
+                || own.request_id.clone().is_some_and(|request| !requests.insert(request));
+            if twice {
+                return Err(format!("{id}: its name or request id is also another's: {own:?}"));
+            }
             let view = actor.session.view();
             let Some(record) = self.disk.folded(*id) else {
                 return Err(format!("{id}: not in the registry"));

@@ -58,12 +58,12 @@ impl Sim {
 
     fn spawn(&mut self) -> Request {
         let mut random = [0u8; 10];
-        random[..8].copy_from_slice(&self.rng.next().to_le_bytes());
+        random[..8].copy_from_slice(&self.rng.number().to_le_bytes());
         let keyed = self.rng.per_mille(300);
         let key = self.rng.below(4);
         let request_id = keyed.then(|| format!("key-{key}").parse().ok()).flatten();
         // A keyed request mostly says the same as the one before it with that key.
-        let choice = if keyed && self.rng.per_mille(900) { key } else { self.rng.next() };
+        let choice = if keyed && self.rng.per_mille(900) { key } else { self.rng.number() };
         let kind = *self.rng_choice(choice, &["pty", "agent", "tool"]);
         let restart = *self.rng_choice(choice >> 8, &[RestartPolicy::Never, RestartPolicy::OnFailure]);
         Request::Spawn {
@@ -116,7 +116,8 @@ impl Sim {
             3..=6 => Command::Resume,
             7 | 8 => Command::Rename { name: self.name() },
             9 | 10 => {
-                let length = *self.rng.pick(&[0, 10, 40_000, 2_000_000]);
+                let too_large = self.rng.per_mille(5);
+                let length = if too_large { 2_000_000 } else { *self.rng.pick(&[0, 10, 10, 10, 40_000]) };
                 Command::Send { bytes: vec![b'x'; length] }
             }
             11 => Command::Resize { size: Size { cols: 100, rows: 30 } },

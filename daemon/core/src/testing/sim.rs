@@ -232,7 +232,7 @@ impl Sim {
             // The machine was slow, or somebody set the clock.
             48..=57 => self.now += self.rng.below(30_000),
             58..=60 => {
-                self.wall = self.wall.wrapping_add(self.rng.below(4_000_000)).saturating_sub(2_000_000)
+                self.wall = self.wall.wrapping_add(self.rng.below(4_000_000)).saturating_sub(2_000_000);
             }
             _ => {}
         }
