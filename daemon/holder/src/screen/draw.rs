@@ -251,8 +251,8 @@ fn draw_titles(extra: &Extra, out: &mut Canvas) {
     for title in &extra.titles {
         out.put(format_args!("\x1b]2;{}\x1b\\\x1b[22;2t", title.as_deref().unwrap_or_default()));
     }
-    if let Some(title) = &extra.title {
-        out.put(format_args!("\x1b]2;{title}\x1b\\"));
+    if extra.title.is_some() || !extra.titles.is_empty() {
+        out.put(format_args!("\x1b]2;{}\x1b\\", extra.title.as_deref().unwrap_or_default()));
     }
 }
 

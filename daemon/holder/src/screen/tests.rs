@@ -74,7 +74,16 @@ fn exact(emulator: &Emulator) -> Snapshot {
 fn visible(emulator: &Emulator, wraps: bool) -> Snapshot {
     // A wrap is one in the last column only, and the last row has no line to go on in.
     let (last, margin) = (emulator.term.screen_lines() - 1, emulator.term.columns() - 1);
-    snapshot(emulator, |cell, (line, column)| plain_cell(cell, wraps && line != last && column == margin))
+    // A cursor that waits to wrap is made by printing that column, which ends what it went on to.
+    let grid = emulator.term.grid();
+    let waiting: Vec<usize> = [&grid.cursor, &grid.saved_cursor]
+        .into_iter()
+        .filter(|cursor| cursor.input_needs_wrap)
+        .map(|cursor| cursor.point.line.0 as usize)
+        .collect();
+    snapshot(emulator, |cell, (line, column)| {
+        plain_cell(cell, wraps && line != last && column == margin && !waiting.contains(&line))
+    })
 }
 
 fn snapshot(emulator: &Emulator, look: impl Fn(&Cell, (usize, usize)) -> Cell) -> Snapshot {
