@@ -15,9 +15,10 @@ impl Step {
         if !self.s.restoring || self.s.holder != Holder::None {
             return;
         }
-        if self.s.store.saved_seq > self.s.record.last_seq {
-            // A power cut took events the record had counted; the next ones take their numbers, and must not be taken for
-            // old ones when they are folded into the record.
+        if self.s.store.saved_seq != self.s.record.last_seq {
+            // Events beyond the record are not durable: a power cut must not bring back what they changed and others rely
+            // on (a name given up). Events short of it went in a power cut: the next ones take their numbers, and must not
+            // be taken for old ones when they are folded in.
             self.save();
         }
         if self.s.record.phase.is_live() || self.s.record.holder.is_some() {
