@@ -55,6 +55,7 @@ pub(crate) struct Client {
     /// When something was last written to it.
     pub(crate) progress: Instant,
     follow: Follow,
+    screens: bool,
     waiting: Vec<u8>,
     written: usize,
     /// `waiting` may hold this much beside output.
@@ -75,6 +76,7 @@ impl Client {
             gone: false,
             progress: Instant::now(),
             follow: Follow::Nothing,
+            screens: false,
             waiting: Vec::new(),
             written: 0,
             allowance: MAX_KEPT_NOTICES,
@@ -84,6 +86,11 @@ impl Client {
     /// Whether it shows output: a terminal, as opposed to the daemon's control connection.
     pub(crate) fn follows(&self) -> bool {
         !matches!(self.follow, Follow::Nothing)
+    }
+
+    /// Whether it has asked for a screen and has seen all output: then a new one fits.
+    pub(crate) fn wants_redraw(&self) -> bool {
+        self.screens && matches!(self.follow, Follow::Live)
     }
 
     /// Whether there is something to write once the socket takes it.
@@ -108,6 +115,7 @@ impl Client {
 
     /// Begins to follow the output.
     pub(crate) fn begin(&mut self, attach: Attach, log: &OutputLog) {
+        self.screens = attach == Attach::Screen;
         self.follow = match attach {
             Attach::Nothing => Follow::Nothing,
             Attach::Screen => Follow::Live,

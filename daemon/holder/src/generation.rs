@@ -1,15 +1,19 @@
 //! One runner's life: its start, what it prints, its end.
 
+use std::time::Instant;
+
 use delight_proto::holder::journal::{Mark, kind};
 use delight_proto::holder::{Exited, FromHolder, Start, StartFailed, Started};
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::Exit;
 
+use crate::client::Client;
 use crate::clock::now_ms;
 use crate::holder::Holder;
 use crate::note;
 use crate::processes;
 use crate::runner;
+use crate::screen;
 
 /// After a runner's end at most this much is read before the end is told. All it wrote itself fits the kernel's
 /// buffers (64 KiB for a terminal; a pipe holds 1 MiB at most), so it is read; what a survivor goes on printing is
@@ -61,7 +65,23 @@ impl Holder {
         let journaled = self.log.mark(now_ms(), &Mark::Started(started.clone()));
         self.broadcast_in_order(&FromHolder::Started(started), journaled);
         self.resize(size, None);
+        self.screen.next_program();
+        if start.generation > 1 {
+            // The new program must not meet what the old one has set in the clients' terminals.
+            self.redraw();
+        }
         Ok(())
+    }
+
+    /// Sends the screen anew to every client that has asked for screens and is up to date.
+    fn redraw(&mut self) {
+        if !self.clients.iter().any(Client::wants_redraw) {
+            return;
+        }
+        let frames = screen::frames(&self.screen.draw(), self.log.end(), self.size);
+        for client in self.clients.iter_mut().filter(|client| client.wants_redraw()) {
+            client.send_screen(&frames);
+        }
     }
 
     /// Shows the screen keeper what was printed, and lets it answer a terminal's questions while no terminal that
@@ -109,9 +129,14 @@ impl Holder {
             ));
         }
         self.broadcast_in_order(&FromHolder::Exited(exited), journaled);
+        for client in &mut self.clients {
+            // From now on each has its time to take the tail.
+            client.progress = Instant::now();
+        }
     }
 
-    fn drain(&mut self) {
+    /// Reads what the terminal or the pipes still hold.
+    pub(crate) fn drain(&mut self) {
         let mut left = MAX_DRAIN;
         while left > 0 {
             let got = self.read_output(left);

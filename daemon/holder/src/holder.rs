@@ -33,6 +33,12 @@ const HELLO_WITHIN: Duration = Duration::from_secs(10);
 const TAIL_PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes read at once: the most one record and one frame carry.
 const CHUNK: usize = 64 << 10;
+/// What is read at once while little is printed: an idle session keeps no more than this.
+const SMALL_CHUNK: usize = 4 << 10;
+/// So many small reads in a row end a burst.
+const SMALL_READS: u8 = 32;
+/// Bytes read from a client at once.
+const REQUESTS: usize = 8 << 10;
 
 /// Everything a holder is.
 pub(crate) struct Holder {
@@ -68,6 +74,9 @@ pub(crate) struct Holder {
     pub(crate) closing: bool,
     troubles: Vec<String>,
     buffer: Vec<u8>,
+    /// How much is read at once now, and how many reads have needed far less.
+    chunk: usize,
+    small_reads: u8,
 }
 
 /// Whom a readiness is about.
@@ -133,6 +142,8 @@ impl Holder {
             closing: false,
             troubles: Vec::new(),
             buffer: Vec::new(),
+            chunk: SMALL_CHUNK,
+            small_reads: 0,
         })
     }
 
@@ -222,10 +233,11 @@ impl Holder {
                 }
             }
             Token::Output => {
-                self.read_output(CHUNK);
+                let got = self.read_output(self.chunk);
+                self.adapt(got);
             }
             Token::Errors => {
-                self.read_errors(CHUNK);
+                self.read_errors(SMALL_CHUNK);
             }
             Token::Input => self.write_input(),
             Token::Client(index) => {
@@ -257,7 +269,7 @@ impl Holder {
     }
 
     fn hear(&mut self, index: usize) {
-        self.with_buffer(CHUNK, |holder, buffer| {
+        self.with_buffer(REQUESTS, |holder, buffer| {
             if !holder.clients[index].read(buffer) {
                 holder.clients[index].gone = true;
             }
@@ -299,7 +311,21 @@ impl Holder {
         self.watch_screen(bytes);
     }
 
-    /// Lends the read buffer. It grows with use and is given back when the session is idle.
+    /// Reads more at once while much is printed, and gives the memory back when that is over.
+    fn adapt(&mut self, got: usize) {
+        if got == self.chunk {
+            self.chunk = (self.chunk * 2).min(CHUNK);
+        } else if self.chunk > SMALL_CHUNK && got <= self.chunk / 8 {
+            self.small_reads += 1;
+            if self.small_reads >= SMALL_READS {
+                (self.chunk, self.small_reads, self.buffer) = (SMALL_CHUNK, 0, Vec::new());
+            }
+            return;
+        }
+        self.small_reads = 0;
+    }
+
+    /// Lends the read buffer.
     fn with_buffer<T>(&mut self, size: usize, work: impl FnOnce(&mut Self, &mut [u8]) -> T) -> T {
         let mut buffer = std::mem::take(&mut self.buffer);
         if buffer.len() < size {

@@ -40,6 +40,11 @@ impl Holder {
         if gone && !self.tree_is_gone {
             self.tree_is_gone = true;
             self.killing = None;
+            // The last words of whoever outlived the runner.
+            self.drain();
+            if self.tree_gone_wanted && self.exit_is_durable {
+                self.log.sync();
+            }
         }
         if let Some(had) = self.killing.take() {
             // Whoever was forked while its parent was being killed is an orphan of ours now.

@@ -116,6 +116,18 @@ impl Emulator {
         }
     }
 
+    /// Ends whatever sequence is under way and puts back what a program can leave set.
+    pub(super) fn next_program(&mut self) {
+        let modes = "\x18\x1b[?1049l\x1b[!p\x1b[?1000;1002;1003;1004;1005;1006;2004l\x1b[?7h\x1b[20l\
+                     \x1b[<99u\x1b[=0u\x1b[>4;0m\x1b[0 q\x1b]8;;\x1b\\";
+        self.feed(modes.as_bytes(), &mut Vec::new());
+        self.extra.modes.clear();
+        self.extra.titles.clear();
+        if self.term.grid().cursor.point.column.0 > 0 {
+            self.feed(b"\r\n", &mut Vec::new());
+        }
+    }
+
     /// Whether the parser is between two sequences. When in doubt it says no.
     pub(super) fn is_between_sequences(&self) -> bool {
         self.sequence.is_between()

@@ -68,6 +68,19 @@ impl Screen {
         }
     }
 
+    /// A new program takes the terminal over: it gets it without the modes the last one may have left behind, on the
+    /// main screen, at the start of a line; what was printed stays.
+    pub fn next_program(&mut self) {
+        let Self { emulator: None, pending, .. } = self else {
+            self.catch_up(&mut Vec::new());
+            return self.emulator().next_program();
+        };
+        if !pending.is_empty() {
+            self.catch_up(&mut Vec::new());
+            self.emulator().next_program();
+        }
+    }
+
     /// Bytes that make a freshly reset terminal of this size look and behave as the session's does.
     #[must_use]
     pub fn draw(&mut self) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! What a client that attaches sees, and what a program that asks is told.
 
-use delight_proto::holder::{Attach, FromHolder, Hello, ToHolder};
+use delight_proto::holder::{Attach, FromHolder, Hello, Start, ToHolder};
 use delight_proto::session::Size;
 
 use crate::rig::{Peer, Rig, hello, sh};
@@ -110,4 +110,22 @@ fn a_terminal_that_controls_answers_for_itself() {
     drop(terminal);
     rig.daemon.type_in("\n");
     rig.exited();
+}
+
+#[test]
+fn a_new_generation_gets_a_clean_terminal_and_clients_see_it() {
+    let keep = |script: &str, generation| Start { generation, keep: true, ..sh(script) };
+    let (mut rig, _) = Rig::started(keep("printf 'left\\033[?1049h\\033[?1000h\\033[?25linside'; read x", 1));
+    let (mut viewer, _) = rig.attach(Attach::Screen);
+    screen(&mut viewer);
+    rig.daemon.type_in("\n");
+    rig.exited();
+    rig.start(keep("echo second; read x", 2));
+    let (_, size, bytes) = screen(&mut viewer);
+    let mut parser = vt100::Parser::default();
+    parser.process(&bytes);
+    assert!(!parser.screen().alternate_screen() && !parser.screen().hide_cursor());
+    assert_eq!(parser.screen().mouse_protocol_mode(), vt100::MouseProtocolMode::None);
+    assert_eq!(rows(size, &bytes)[0].trim_end(), "left");
+    viewer.see("second");
 }

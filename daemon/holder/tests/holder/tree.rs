@@ -55,8 +55,12 @@ fn an_exit_is_told_though_a_grandchild_keeps_the_terminal() {
 
 #[test]
 fn survivors_that_end_by_themselves_end_the_holder() {
-    let (mut rig, _) = Rig::started(sh("(setsid sh -c 'sleep 0.3; echo late' &); exit 0"));
+    let (mut rig, _) =
+        Rig::started(sh("(setsid sh -c 'echo apart; sleep 0.3; echo late' &); read x; exit 0"));
     let (mut viewer, _) = rig.attach(Attach::Offset(0));
+    // Before it has a session of its own the end of the runner's would take it along.
+    viewer.see("apart");
+    rig.daemon.type_in("\n");
     assert!(rig.exited().survivors >= 1);
     viewer.see("late");
     rig.daemon.tree_gone();
