@@ -62,10 +62,11 @@ impl Holder {
         self.generation = start.generation;
         self.keep = start.keep;
         (self.exited, self.exit_is_durable, self.tree_is_gone) = (None, false, false);
+        self.screen.next_program();
+        // Whoever reads the journal from here on knows the size before anything is printed at it.
+        self.set_size(size, None);
         let journaled = self.log.mark(now_ms(), &Mark::Started(started.clone()));
         self.broadcast_in_order(&FromHolder::Started(started), journaled);
-        self.resize(size, None);
-        self.screen.next_program();
         if start.generation > 1 {
             // The new program must not meet what the old one has set in the clients' terminals.
             self.redraw();

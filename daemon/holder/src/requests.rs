@@ -134,7 +134,7 @@ impl Holder {
         }
         let gets_control = hello.control && (hello.take || self.controller.is_none());
         if gets_control {
-            self.give_control(Some(id));
+            self.controller = Some(id);
             if let Some(size) = hello.size {
                 self.resize(size.clamped(), Some(id));
             }
@@ -154,6 +154,10 @@ impl Holder {
             troubles: self.troubles(),
         };
         self.clients[index].send(&FromHolder::Welcome(welcome));
+        if gets_control {
+            // Its own share of the news was in the welcome.
+            self.tell_control(Some(id));
+        }
         if hello.attach == Attach::Screen {
             let frames = screen::frames(&self.screen.draw(), self.log.end(), self.size);
             self.clients[index].send_screen(&frames);
@@ -164,12 +168,19 @@ impl Holder {
     }
 
     fn give_control(&mut self, to: Option<u64>) {
-        if self.controller == to {
-            return;
+        if self.controller != to {
+            self.controller = to;
+            self.tell_control(None);
         }
-        self.controller = to;
+    }
+
+    /// Tells everybody, but for one who knows, who controls.
+    fn tell_control(&mut self, knows: Option<u64>) {
+        let to = self.controller;
         let by = to.and_then(|id| self.clients.iter().find(|c| c.id == id)).and_then(|c| c.name.clone());
-        for client in self.clients.iter_mut().filter(|client| client.name.is_some()) {
+        for client in
+            self.clients.iter_mut().filter(|client| client.name.is_some() && Some(client.id) != knows)
+        {
             client.told_viewer = false;
             client.send(&FromHolder::Control(ControlChange { you: Some(client.id) == to, by: by.clone() }));
         }
@@ -188,9 +199,13 @@ impl Holder {
 
     /// Sets the size: the kernel's, the screen's, the journal's, and everybody else's.
     pub(crate) fn resize(&mut self, size: Size, by: Option<u64>) {
-        if size == self.size {
-            return;
+        if size != self.size {
+            self.set_size(size, by);
         }
+    }
+
+    /// The same, also when it is the size already.
+    pub(crate) fn set_size(&mut self, size: Size, by: Option<u64>) {
         self.size = size;
         self.screen.resize(size);
         self.streams.resize(size);

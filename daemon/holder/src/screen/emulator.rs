@@ -144,6 +144,9 @@ impl Emulator {
     }
 
     pub(super) fn resize(&mut self, size: Size) {
+        if size == self.size {
+            return;
+        }
         self.size = size;
         self.guarded(|emulator| {
             let cells = Cells(size);

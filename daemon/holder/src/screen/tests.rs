@@ -279,10 +279,15 @@ proptest! {
     fn what_is_dropped_is_never_missed((bytes, sizes, size) in stream()) {
         let (mut screen, mut eager) = (Screen::new(size), Emulator::new(size));
         let (mut asked, mut expected) = (Vec::new(), Vec::new());
-        for piece in pieces(&bytes, &sizes) {
+        for (n, piece) in pieces(&bytes, &sizes).enumerate() {
             screen.feed(piece, &mut asked);
+            eager.feed(piece, &mut expected);
+            if n % 7 == 6 {
+                let size = Size { cols: size.cols + (n % 3) as u16, rows: size.rows + (n % 2) as u16 };
+                screen.resize(size);
+                eager.resize(size);
+            }
         }
-        eager.feed(&bytes, &mut expected);
         prop_assert_eq!(String::from_utf8_lossy(&asked), String::from_utf8_lossy(&expected));
         screen.catch_up(&mut asked);
         let now = difference(exact(&eager), exact(screen.emulator()));

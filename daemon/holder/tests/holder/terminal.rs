@@ -1,5 +1,6 @@
 //! What a client that attaches sees, and what a program that asks is told.
 
+use delight_proto::holder::journal::Mark;
 use delight_proto::holder::{Attach, FromHolder, Hello, Start, ToHolder};
 use delight_proto::session::Size;
 
@@ -50,6 +51,20 @@ fn a_client_sees_what_follows_its_screen_and_no_byte_twice() {
     second.see("after\r\n");
     assert_eq!(second.from, Some(offset));
     assert_eq!(second.text(), "after\r\n");
+}
+
+#[test]
+fn the_welcome_comes_first_and_the_journal_knows_the_size_at_a_start() {
+    let (mut rig, _) = Rig::started(Start { size: Size { cols: 120, rows: 40 }, ..sh("read x") });
+    let mut peer = rig.connect();
+    peer.send(&ToHolder::Hello(Hello { control: true, take: true, ..hello(Attach::Screen) }));
+    assert!(matches!(peer.next(), Some(FromHolder::Welcome(welcome)) if welcome.control));
+    let mut reader = delight_journal::Reader::open(rig.dir.path().join("journal"));
+    let Some(delight_journal::Item::Record(first)) = reader.next_item().unwrap() else { panic!() };
+    let mark = serde_json::from_slice(first.payload).unwrap();
+    assert_eq!(Mark::Resized { size: Size { cols: 120, rows: 40 } }, mark);
+    rig.daemon.type_in("\n");
+    rig.exited();
 }
 
 #[test]
@@ -116,6 +131,8 @@ fn a_terminal_that_controls_answers_for_itself() {
 fn a_new_generation_gets_a_clean_terminal_and_clients_see_it() {
     let keep = |script: &str, generation| Start { generation, keep: true, ..sh(script) };
     let (mut rig, _) = Rig::started(keep("printf 'left\\033[?1049h\\033[?1000h\\033[?25linside'; read x", 1));
+    let (mut watcher, _) = rig.attach(Attach::Offset(0));
+    watcher.see("inside");
     let (mut viewer, _) = rig.attach(Attach::Screen);
     screen(&mut viewer);
     rig.daemon.type_in("\n");
