@@ -72,6 +72,15 @@ pub enum Command {
     Remove,
 }
 
+impl Command {
+    /// Whether the shell must not answer it `busy` in place of a session whose mailbox is full: the supervisor has
+    /// already counted on it (a start, a claimed name, a live session more).
+    #[must_use]
+    pub fn must_arrive(&self) -> bool {
+        matches!(self, Self::Start | Self::Resume | Self::Rename { .. })
+    }
+}
+
 /// What is sent may be a password: only its length is ever printed.
 impl std::fmt::Debug for Command {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,6 +1,6 @@
 //! The durable part of a session: how events change its record.
 //!
-//! The reducer changes a record through [`apply`] and saves it when more changed than events tell. After a crash the
+//! The reducer changes a record through `apply` and saves it when more changed than events tell. After a crash the
 //! events appended since the last save are applied again, so nothing that was told is forgotten.
 
 use delight_proto::event::{Event, EventBody};

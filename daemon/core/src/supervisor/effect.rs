@@ -78,7 +78,7 @@ pub enum Effect {
         id: SessionId,
     },
     /// Put a command into the session's mailbox. Full: the shell answers the ticket `busy` itself, except for
-    /// [`Ticket::NOBODY`] and for `Command::Start`, which wait for room.
+    /// [`Ticket::NOBODY`] and for what [`Command::must_arrive`], which wait for room.
     Deliver {
         /// Which.
         id: SessionId,

@@ -20,7 +20,7 @@ pub struct Stored {
     /// log may be shorter, after a crash longer.
     pub log_seq: u64,
     /// Events numbered above `record.last_seq`, in order: appended after the record was saved. At most a few hundred
-    /// ([`crate::session::SAVE_EVERY`]).
+    /// ([`crate::session::state::SAVE_EVERY`]).
     pub tail: Vec<Event>,
 }
 

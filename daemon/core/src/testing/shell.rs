@@ -7,7 +7,7 @@ use delight_proto::id::SessionId;
 use super::disk::Refused;
 use super::kernel::ToHolder;
 use super::sim::{Sim, Verdict};
-use crate::actor::{Reducer, Stamp, Stamped};
+use crate::actor::{Reducer, Stamp, Stamped, Ticket};
 use crate::replay;
 use crate::session::{self, Class, Happening, Session};
 use crate::supervisor::{self, Opening, Supervisor};
@@ -138,6 +138,11 @@ impl Sim {
             Effect::Deliver { id, ticket, origin, command } => {
                 if !daemon.actors.contains_key(&id) {
                     return Err(format!("{id}: a command was delivered to nobody"));
+                }
+                let may_be_refused = ticket != Ticket::NOBODY && !command.must_arrive();
+                if may_be_refused && self.rng.per_mille(10) {
+                    // Its mailbox is full.
+                    return self.answered(ticket, false);
                 }
                 self.post(id, session::Input::Asked { ticket, origin, command });
             }
