@@ -1,7 +1,9 @@
-//! Measures the Socket.IO client on loopback: `cargo run --release -p delight-transport --example measure`.
+//! Measures the Socket.IO client on loopback:
+//! `cargo run --release -p delight-transport --example measure [CONNECTIONS [SERVER-URL]]`.
 //!
 //! Round trips both ways, memory of idle connections, CPU of idle connections. The server is a process of its own, so
-//! that the figures are the client's alone.
+//! that the figures are the client's alone; another one may be named when it answers `echo` and `call-me` as `serve`
+//! does.
 
 #![allow(
     clippy::unwrap_used,
@@ -29,20 +31,25 @@ const AT_ONCE: usize = 64;
 const IDLE: Duration = Duration::from_secs(60);
 
 fn main() {
-    let idle = std::env::args().nth(1).unwrap_or_else(|| "1000".into());
+    let mut args = std::env::args().skip(1);
+    let idle = args.next().unwrap_or_else(|| "1000".into());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     if idle == "serve" {
         return runtime.block_on(serve());
     }
+    let idle = idle.parse().unwrap();
+    if let Some(base) = args.next() {
+        return runtime.block_on(measure(&base, idle));
+    }
     let mut child = Command::new(std::env::current_exe().unwrap())
         .arg("serve")
-        .stdin(Stdio::piped())
+        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut base = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut base).unwrap();
-    runtime.block_on(measure(base.trim(), idle.parse().unwrap()));
+    runtime.block_on(measure(base.trim(), idle));
     child.kill().unwrap();
     child.wait().unwrap();
 }

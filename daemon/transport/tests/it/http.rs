@@ -13,8 +13,11 @@ use tokio::net::TcpListener;
 use crate::must;
 use crate::scripted::speak;
 
+/// Long enough for a machine that is busy, short enough to wait for.
+const LIMIT: Duration = Duration::from_secs(2);
+
 fn client(base: &str) -> Client {
-    let options = Options { timeout: Duration::from_millis(500), max_answer: 1000, ..Options::default() };
+    let options = Options { timeout: LIMIT, max_answer: 1000, ..Options::default() };
     Client::new(Server::new(base, None, |_| None).unwrap(), options).unwrap()
 }
 
@@ -91,7 +94,7 @@ async fn an_answer_without_end_is_cut_off() {
 
 #[tokio::test]
 async fn a_server_that_hangs_is_given_up() {
-    let late = HttpError::Timeout { after: Duration::from_millis(500) };
+    let late = HttpError::Timeout { after: LIMIT };
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", silent.local_addr().unwrap());
     assert_eq!(must("the limit", client(&base).get::<Value>("/", &[])).await, Err(late.clone()));

@@ -53,7 +53,7 @@ fn auth(token: &str) -> Auth {
 fn hasty(base: &str) -> Options {
     let mut options = options(base);
     options.limits = Limits {
-        connect: Duration::from_millis(300),
+        connect: Duration::from_secs(1),
         send: Duration::from_millis(300),
         close: Duration::from_millis(300),
         ..Limits::default()

@@ -11,7 +11,7 @@ use crate::{hasty, must, options};
 async fn hung(base: &str) -> Stage {
     match must("the limit", connect(hasty(base))).await.unwrap_err() {
         ConnectError::Timeout { stage, after } => {
-            assert_eq!(after, Duration::from_millis(300));
+            assert_eq!(after, Duration::from_secs(1));
             stage
         }
         other => panic!("{other}"),
@@ -43,7 +43,7 @@ async fn a_connect_that_hangs_says_where() {
 #[tokio::test]
 async fn a_server_that_pings_no_longer_is_dead() {
     let base = scripted(async |mut peer: Script| {
-        peer.open_with_pings(100, 100).await;
+        peer.open_with_pings(500, 500).await;
         for _ in 0..3 {
             peer.text("2").await;
             assert_eq!(peer.hear().await, "3", "every ping is answered");
@@ -57,7 +57,7 @@ async fn a_server_that_pings_no_longer_is_dead() {
     let (handle, mut events) = connect(options(&base)).await.unwrap();
     assert_eq!(must("the event", events.next()).await.unwrap().name, "update");
     let closed = must("the watchdog", events.next()).await.unwrap_err();
-    assert_eq!(closed, Closed::PingTimeout { after: Duration::from_millis(200) });
+    assert_eq!(closed, Closed::PingTimeout { after: Duration::from_secs(1) });
     assert_eq!(handle.emit("x", &Args::none()), Err(SendError::Closed(closed)));
 }
 
@@ -119,7 +119,7 @@ async fn events_nobody_reads_stop_the_reading_and_none_is_dropped() {
 #[tokio::test]
 async fn a_reader_that_never_comes_back_ends_the_connection() {
     let base = scripted(async |mut peer: Script| {
-        peer.open_with_pings(100, 100).await;
+        peer.open_with_pings(500, 500).await;
         for _ in 0..10 {
             peer.text(r#"42["n",1]"#).await;
         }
@@ -130,7 +130,7 @@ async fn a_reader_that_never_comes_back_ends_the_connection() {
     options.limits.max_events = 1;
     let (handle, mut events) = connect(options).await.unwrap();
     let closed = must("the end", handle.closed()).await;
-    assert_eq!(closed, Closed::Stalled { after: Duration::from_millis(200) });
+    assert_eq!(closed, Closed::Stalled { after: Duration::from_secs(1) });
     // What had been read is still there.
     assert!(must("the event", events.next()).await.is_ok());
     assert_eq!(must("the end", events.next()).await.unwrap_err(), closed);
