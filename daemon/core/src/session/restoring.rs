@@ -125,9 +125,16 @@ impl Step {
             (true, false) => self.ended(),
             (false, true) if live && self.is_stopping() => self.resume_ending(),
             (false, false) if live => self.found_over(),
-            (false, true) if live => self.exited_by_itself(),
-            // It had ended before; its holder is the reaper of survivors, or late.
-            (false, true) => {}
+            (false, true) => {
+                if live {
+                    self.exited_by_itself();
+                }
+                if self.s.ending.is_none() {
+                    // The count is of the time of the exit. A holder with nothing left to reap ends now; one whose
+                    // survivors live on refuses, and that is as well.
+                    self.act(Effect::CloseHolder);
+                }
+            }
             (false, false) => self.close_holder(),
         }
     }

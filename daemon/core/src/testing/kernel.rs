@@ -148,7 +148,8 @@ impl Kernel {
             Some(holder) => {
                 holder.connected = true;
                 let runner = holder.runner.as_ref().map(|r| Runner { generation: r.generation, pid: r.pid });
-                let ended = holder.last.map(|e| Ended { survivors: holder.survivors, ..e });
+                // As the real one says it: the survivors of the time of the exit.
+                let ended = holder.last;
                 Happening::Adopted(Box::new(Found {
                     identity: holder.identity.clone(),
                     ended: if runner.is_some() { None } else { ended },
@@ -347,6 +348,10 @@ impl Kernel {
 
     fn signal(&mut self, id: SessionId, signal: i32, now: u64, rng: &mut Rng) {
         let Some(holder) = self.holders.get_mut(&id) else { return };
+        if !holder.tree_is_alive() {
+            let generation = holder.last.map_or(0, |ended| ended.generation);
+            return self.tell(id, Happening::TreeGone { generation });
+        }
         let delay = rng.below(50);
         if let Some(runner) = &mut holder.runner
             && (signal == SIGKILL || !runner.stubborn)
