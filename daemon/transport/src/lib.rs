@@ -16,3 +16,7 @@ pub mod socketio;
 pub mod tls;
 
 mod tcp;
+
+// The WebSocket library writes every frame to the `log` crate at level trace, the auth object among them. That level
+// must not exist in this program, whatever a subscriber is set to.
+const _: () = assert!(log::STATIC_MAX_LEVEL as usize <= log::LevelFilter::Debug as usize);

@@ -50,6 +50,9 @@ impl AckSender {
 }
 
 /// The events of one connection, in the server's order. Dropping it closes the connection: nobody would listen.
+///
+/// Events that are not taken out stop the reading. Whoever takes them out must therefore not wait for an
+/// acknowledgement between two of them: acknowledgements come the same way, behind the events.
 #[derive(Debug)]
 pub struct Events {
     pub(crate) queue: mpsc::Receiver<Event>,
