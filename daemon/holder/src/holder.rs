@@ -29,6 +29,8 @@ use crate::startup;
 const MAX_CLIENTS: usize = 64;
 /// A connection that has not said `Hello` by then is closed.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
+/// How long nobody is accepted after that has failed.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// At the end, a client that takes nothing for this long does not get its tail.
 const TAIL_PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes read at once: the most one record and one frame carry.
@@ -77,6 +79,8 @@ pub(crate) struct Holder {
     /// How much is read at once now, and how many reads have needed far less.
     chunk: usize,
     small_reads: u8,
+    /// After a failed accept: when to try again.
+    accept_again: Option<Instant>,
 }
 
 /// Whom a readiness is about.
@@ -144,6 +148,7 @@ impl Holder {
             buffer: Vec::new(),
             chunk: SMALL_CHUNK,
             small_reads: 0,
+            accept_again: None,
         })
     }
 
@@ -168,7 +173,7 @@ impl Holder {
             tokens.push(token);
             fds.push(PollFd::new(fd, flags));
         };
-        if self.clients.len() < MAX_CLIENTS {
+        if self.clients.len() < MAX_CLIENTS && self.accept_again.is_none() {
             add(Token::Listener, self.listener.as_fd(), PollFlags::POLLIN);
         }
         for (token, source) in [(Token::Output, Source::Output), (Token::Errors, Source::Errors)] {
@@ -213,7 +218,7 @@ impl Holder {
         let hello = self.clients.iter().filter_map(|client| client.hello_by);
         let tail = self.clients.iter().filter(|c| self.is_ending() && c.wants_to_write());
         let tail = tail.map(|client| client.progress + TAIL_PATIENCE);
-        hello.chain(tail).chain(self.log.retry_at()).min()
+        hello.chain(tail).chain(self.log.retry_at()).chain(self.accept_again).min()
     }
 
     fn handle(&mut self, token: Token, flags: PollFlags) -> io::Result<()> {
@@ -224,12 +229,21 @@ impl Holder {
                 }
             }
             Token::Listener => {
-                while self.clients.len() < MAX_CLIENTS
-                    && let Some(stream) = self.listener.accept()?
-                {
-                    let by = Instant::now() + HELLO_WITHIN;
-                    self.clients.push(Client::new(self.next_client, stream, Some(by)));
-                    self.next_client += 1;
+                while self.clients.len() < MAX_CLIENTS {
+                    match self.listener.accept() {
+                        Ok(Some(stream)) => {
+                            let by = Instant::now() + HELLO_WITHIN;
+                            self.clients.push(Client::new(self.next_client, stream, Some(by)));
+                            self.next_client += 1;
+                        }
+                        Ok(None) => break,
+                        Err(e) => {
+                            // No descriptors left, most likely. The session goes on; the connection waits.
+                            note(&format!("a client could not be accepted: {e}"));
+                            self.accept_again = Some(Instant::now() + ACCEPT_PAUSE);
+                            break;
+                        }
+                    }
                 }
             }
             Token::Output => {
@@ -353,6 +367,7 @@ impl Holder {
     /// After everything that was ready has been handled: deadlines, departures, troubles.
     fn settle(&mut self) {
         let now = Instant::now();
+        self.accept_again = self.accept_again.filter(|at| *at > now);
         if self.log.retry_at().is_some_and(|at| at <= now) {
             self.log.retry(crate::clock::now_ms());
         }

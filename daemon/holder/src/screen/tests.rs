@@ -357,3 +357,26 @@ fn difference(mut want: Snapshot, mut got: Snapshot) -> Option<String> {
     }
     Some(format!("extra: want {:?}\n got {:?}", want.extra, got.extra))
 }
+
+#[test]
+fn a_string_without_an_end_costs_nothing_and_what_follows_is_seen() {
+    let (mut screen, mut answers) = (Screen::new(Size { cols: 20, rows: 3 }), Vec::new());
+    screen.feed(b"\x1b]52;c;", &mut answers);
+    for _ in 0..1_000 {
+        screen.feed(&[b'A'; 1_000], &mut answers);
+    }
+    screen.feed(b"\x07seen\x1b[6n", &mut answers);
+    assert_eq!(String::from_utf8_lossy(&answers), "\x1b[1;5R");
+    assert_eq!(visible(screen.emulator(), true).rows[0].trim_end(), "seen");
+}
+
+#[test]
+fn marks_without_end_on_one_letter_are_not_kept() {
+    let mut screen = Screen::new(Size { cols: 20, rows: 3 });
+    screen.feed("\x1b[He".as_bytes(), &mut Vec::new());
+    for _ in 0..10_000 {
+        screen.feed("\u{301}".as_bytes(), &mut Vec::new());
+    }
+    screen.feed(b"\x1b[6nx", &mut Vec::new());
+    assert!(screen.draw().len() < 1_000);
+}

@@ -237,6 +237,18 @@ fn a_newer_clients_optional_frames_are_skipped() {
 }
 
 #[test]
+fn more_clients_than_allowed_wait_for_their_turn() {
+    let (rig, _) = Rig::started(sh("sleep 600"));
+    // The daemon's connection is one of the 64.
+    let mut crowd: Vec<_> = (0..63).map(|_| rig.attach(Attach::Nothing).0).collect();
+    let mut next = rig.connect();
+    next.send(&ToHolder::Hello(hello(Attach::Nothing)));
+    assert!(!next.has_something(), "it waits");
+    crowd.pop();
+    next.find("Welcome", |f| matches!(f, FromHolder::Welcome(_)).then_some(()));
+}
+
+#[test]
 fn nothing_happens_while_nothing_happens() {
     let (rig, _) = Rig::started(sh("sleep 600"));
     let (_viewer, _) = rig.attach(Attach::Screen);

@@ -275,6 +275,14 @@ impl Peer {
         }
     }
 
+    /// Whether anything comes within a moment.
+    pub(crate) fn has_something(&mut self) -> bool {
+        self.stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        let got = self.stream.read(&mut [0]);
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        got.is_ok()
+    }
+
     /// Another handle on the same connection, to write from another thread.
     pub(crate) fn clone_stream(&self) -> Self {
         Self::new(self.stream.try_clone().unwrap())
