@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use delight_proto::place::Place;
 use delight_proto::refusal::{Code, Refusal};
-use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::connection::{Connection, NoConnection};
@@ -37,11 +38,17 @@ pub(crate) fn connect(place: &Place) -> Result<(Connection, bool), Failure> {
     match start(place) {
         Ok(()) => Ok((Connection::open(&socket)?, true)),
         // Somebody else's `up` was quicker: its daemon holds the lock and will open the socket.
-        Err(Failure::Refused(refusal)) if refusal.code == Code::Conflict => {
+        Err(Failure::Refused(refusal)) if refusal.code == Code::Conflict || lock_is_held(place) => {
             Ok((await_other(&socket, &refusal)?, false))
         }
         Err(failure) => Err(failure),
     }
+}
+
+/// Whether a daemon is alive or about to be. The lock is looked at, never waited for, and given back at once.
+fn lock_is_held(place: &Place) -> bool {
+    let Ok(file) = File::open(place.daemon_lock()) else { return false };
+    matches!(Flock::lock(file, FlockArg::LockSharedNonblock), Err((_, Errno::EWOULDBLOCK)))
 }
 
 /// Waits for the socket of a daemon that somebody else is starting.
@@ -183,7 +190,7 @@ fn ready_line(pipe: &mut io::PipeReader) -> Result<String, Failure> {
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
         let mut fds = [PollFd::new(std::os::fd::AsFd::as_fd(pipe), PollFlags::POLLIN)];
         match poll(&mut fds, timeout) {
-            Ok(0) | Err(nix::errno::Errno::EINTR) => continue,
+            Ok(0) | Err(Errno::EINTR) => continue,
             Ok(_) => {}
             Err(e) => return Err(system("the daemon could not be waited for", e)),
         }

@@ -22,10 +22,13 @@ mod table;
 mod text;
 mod view;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::sync::Mutex;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+use delight_proto::refusal::{Code, Refusal};
 
 use crate::cli::Cli;
 use crate::context::Context;
@@ -38,7 +41,8 @@ fn main() -> ExitCode {
         Err(error) => return misunderstood(&error),
     };
     let out = Output::new(cli.json);
-    let status = match cli.command.run(&Context { out }) {
+    let Cli { command, .. } = cli;
+    let status = match guarded(|| command.run(&Context { out })) {
         Ok(status) => status,
         Err(failure) => {
             if let Failure::Refused(refusal) = &failure {
@@ -48,6 +52,29 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(status)
+}
+
+/// Turns a panic into a refusal, told once the terminal is in order again: unwinding restores it.
+fn guarded(run: impl FnOnce() -> Result<u8, Failure>) -> Result<u8, Failure> {
+    static FAULT: Mutex<String> = Mutex::new(String::new());
+    std::panic::set_hook(Box::new(|info| {
+        if let Ok(mut fault) = FAULT.lock() {
+            *fault = info.to_string().replace('\n', " ");
+        }
+    }));
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        let words = FAULT.lock().map(|fault| fault.clone()).unwrap_or_default();
+        Err(Refusal::new(Code::Internal, "delightctl has a fault", words)
+            .fix("please report it with these words; sessions are not touched by it")
+            .into())
+    })
+}
+
+/// The command that explains the command line at hand.
+fn help() -> String {
+    let known = Cli::command();
+    let named = std::env::args().skip(1).find(|arg| known.find_subcommand(arg).is_some());
+    named.map_or_else(|| "delightctl --help".to_owned(), |name| format!("delightctl {name} --help"))
 }
 
 /// A command line that cannot be run: help and version as asked for, else what, why and fix.
@@ -76,12 +103,30 @@ fn misunderstood(error: &clap::Error) -> ExitCode {
             let fix = words
                 .lines()
                 .find_map(|line| line.strip_prefix("Usage: "))
-                .map_or_else(|| "delightctl --help".to_owned(), |usage| format!("usage: {usage}"));
+                .map_or_else(help, |usage| format!("usage: {usage}; {}", help()));
             let failure = failure::usage("the command line cannot be understood", reason, fix);
             if let Failure::Refused(refusal) = &failure {
                 Output::new(json).refusal(refusal);
             }
             ExitCode::from(failure.status())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(unreachable_code)]
+    fn a_fault_is_told_as_what_why_and_fix() {
+        let before = std::panic::take_hook();
+        let failure = guarded(|| {
+            panic!("one\ntwo");
+        });
+        std::panic::set_hook(before);
+        let Err(Failure::Refused(refusal)) = failure else { panic!("not told") };
+        assert!(refusal.reason.contains("one two") && !refusal.reason.contains('\n'), "{refusal:?}");
+        assert!(!refusal.fix.is_empty());
     }
 }

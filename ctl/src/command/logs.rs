@@ -91,7 +91,7 @@ impl Args {
         let mut daemon = context.daemon()?;
         let session = daemon.call::<SessionGet>(&SessionRef { session: self.session.clone() })?;
         let id = session.id.to_string();
-        let mut history = History::new(&mut daemon, id.clone(), self.input);
+        let mut history = History::new(daemon, id.clone(), self.input);
         if let Some(since) = self.since {
             history.seek_time(since)?;
         } else if let Some(lines) = self.tail {
@@ -102,7 +102,7 @@ impl Args {
         let mut printer = Printer::new(self.form(context, &session));
         let mut end = past(&mut history, &mut printer, &id, self.begins_at_start())?;
         if self.follow {
-            end = follow(&mut history, &mut printer, &session, end)?;
+            end = follow(context, &mut history, &mut printer, &session, end)?;
         }
         printer.end(end)?;
         Ok(0)
@@ -128,12 +128,7 @@ impl Args {
 }
 
 /// Prints what there is; the offset of its end.
-fn past(
-    history: &mut History<'_>,
-    printer: &mut Printer,
-    id: &str,
-    from_start: bool,
-) -> Result<u64, Failure> {
+fn past(history: &mut History, printer: &mut Printer, id: &str, from_start: bool) -> Result<u64, Failure> {
     let mut first = true;
     loop {
         let page = history.next()?;
@@ -158,20 +153,29 @@ fn past(
 
 /// Prints what comes until the session has ended; the offset of its end.
 fn follow(
-    history: &mut History<'_>,
+    context: &Context,
+    history: &mut History,
     printer: &mut Printer,
     session: &SessionView,
     mut end: u64,
 ) -> Result<u64, Failure> {
     let named = SessionRef { session: session.id.to_string() };
+    let mut has_exited = false;
     loop {
         let now = history.daemon().call::<SessionGet>(&named)?;
         let live = now.holder.as_ref().and_then(|h| Live::connect(h.socket.as_ref(), now.id, end).ok());
         if let Some(mut live) = live {
             while let Some(record) = live.next(|| printer.idle())? {
+                has_exited |= matches!(record.body, Body::Exited(..));
                 printer.record(&record)?;
             }
             end = live.offset();
+            // Following outlives daemons: the one that was asked before may be gone by now.
+            match context.daemon() {
+                Ok(daemon) => history.reconnected(daemon),
+                Err(_) if has_exited => return Ok(end),
+                Err(failure) => return Err(failure),
+            }
         } else if !now.phase.is_live() {
             // Whatever it wrote before its holder went is in the journal.
             history.seek(end);
@@ -194,7 +198,7 @@ fn follow(
 }
 
 /// Waits until the daemon knows what has become of a session whose holder cannot be reached.
-fn await_news(history: &mut History<'_>, named: &SessionRef, seen: &SessionView) -> Result<(), Failure> {
+fn await_news(history: &mut History, named: &SessionRef, seen: &SessionView) -> Result<(), Failure> {
     use Phase::{BackingOff, Exited, Failed, Interrupted, Running, Starting, Stopped, Stopping};
     let phases: Vec<Phase> = [Starting, Running, Stopping, BackingOff, Exited, Stopped, Failed, Interrupted]
         .into_iter()

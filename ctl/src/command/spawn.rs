@@ -138,12 +138,16 @@ impl Args {
             return Ok(exit_status(&session));
         }
         context.out.result(&OneSession { session: &session }, || {
+            let (handle, title) = (view::handle(&session), view::title(&session));
+            let verb = if session.phase.is_live() { "attach" } else { "logs" };
             format!(
-                "{} {}: {}\nnext: delightctl attach {}\n",
-                context.out.paint(Tone::Strong, &view::title(&session)),
+                "{} {}
+  {}
+next: delightctl {verb} {handle}
+",
+                context.out.paint(Tone::Strong, &title),
                 context.out.paint(view::tone(&session), &view::state(&session)),
                 view::command(&session),
-                view::handle(&session),
             )
         })?;
         Ok(0)
@@ -233,7 +237,7 @@ fn ended_already(context: &Context, session: &SessionView) -> Result<Option<Sess
         Err(failure) if failure.code() == Some(Code::Timeout) => return Ok(None),
         Err(failure) => return Err(failure),
     };
-    let mut history = History::new(&mut daemon, id, false);
+    let mut history = History::new(daemon, id, false);
     let mut printer = Printer::new(Form::Raw);
     loop {
         let page = history.next()?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use delight_proto::api::method::{SessionWait, WaitParams};
+use delight_proto::refusal::Code;
 use delight_proto::session::{Exit, Phase, SessionView};
 
 use crate::context::Context;
@@ -63,7 +64,13 @@ impl Args {
             phases: self.until.0,
             timeout_ms: self.timeout.map(|limit| limit.as_millis() as u64),
         };
-        let session = context.daemon()?.call::<SessionWait>(&params)?;
+        let session = context.daemon()?.call::<SessionWait>(&params).map_err(|failure| match failure {
+            Failure::Refused(refusal) if refusal.code == Code::Timeout && refusal.fix.is_empty() => {
+                let fix = format!("wait longer, or see what it does: delightctl show {}", params.session);
+                refusal.fix(fix).into()
+            }
+            other => other,
+        })?;
         context.out.result(&OneSession { session: &session }, || told(&session))?;
         Ok(if self.exit_status { exit_status(&session) } else { 0 })
     }

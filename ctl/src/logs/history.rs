@@ -18,8 +18,8 @@ use crate::failure::Failure;
 const NEAR: u64 = MAX_OUTPUT_BYTES as u64;
 
 /// A reader of one session's journal.
-pub(crate) struct History<'a> {
-    daemon: &'a mut Connection,
+pub(crate) struct History {
+    daemon: Connection,
     session: String,
     /// Also what was typed.
     input: bool,
@@ -41,15 +41,20 @@ pub(crate) struct Page {
     pub(crate) at_end: bool,
 }
 
-impl<'a> History<'a> {
+impl History {
     /// A reader that stands at the beginning.
-    pub(crate) fn new(daemon: &'a mut Connection, session: String, input: bool) -> Self {
+    pub(crate) fn new(daemon: Connection, session: String, input: bool) -> Self {
         Self { daemon, session, input, next: OutputFrom::default(), from_offset: 0, since_ms: 0 }
     }
 
     /// The connection, for other questions in between.
     pub(crate) fn daemon(&mut self) -> &mut Connection {
-        self.daemon
+        &mut self.daemon
+    }
+
+    /// Goes on with another connection: of a daemon that was started in place of the one before.
+    pub(crate) fn reconnected(&mut self, daemon: Connection) {
+        self.daemon = daemon;
     }
 
     /// Goes to an output offset.

@@ -59,14 +59,16 @@ fn lingers() -> Option<bool> {
 
 impl Manager for Systemd {
     fn state(&self) -> State {
+        let unreachable = unreachable();
         State {
             manager: "systemd",
             installed: self.file.exists(),
             file: self.file.clone(),
             enabled: fs::symlink_metadata(&self.link).is_ok() || self.says("is-enabled", "enabled"),
             active: self.says("is-active", "active"),
-            linger: lingers(),
-            unreachable: unreachable(),
+            // Where systemd is not at work, the question has no answer.
+            linger: if unreachable.is_none() { lingers() } else { None },
+            unreachable,
         }
     }
 

@@ -1,0 +1,7 @@
+//! `delightctl` driven from outside, against a daemon and a holder that follow a script.
+
+mod attach;
+mod commands;
+mod logs;
+mod scripted;
+mod terminal;
