@@ -27,13 +27,18 @@ fn error_document(done: &Done) -> Value {
     error.clone()
 }
 
+/// The session in a document about one session.
+fn session(document: &Value) -> &Value {
+    &document["session"]
+}
+
 #[test]
 fn json_everywhere_gives_exactly_one_document() {
     let sandbox = Sandbox::new();
     sandbox.ctl(["up", "--json"]).json();
     let spawned =
         sandbox.ctl(["spawn", "--json", "--no-attach", "--name", "one", "--", "sleep", "1000"]).json();
-    let id = spawned["id"].as_str().unwrap_or_else(|| panic!("no id: {spawned}")).to_owned();
+    let id = session(&spawned)["id"].as_str().unwrap_or_else(|| panic!("no id: {spawned}")).to_owned();
     for arguments in [
         &["up"][..],
         &["status"],
@@ -53,7 +58,7 @@ fn json_everywhere_gives_exactly_one_document() {
         &["spawn", "--wait", "--", "true"],
         &["down"],
     ] {
-        let done = sandbox.ctl(arguments.iter().chain(&["--json"])).run();
+        let done = sandbox.ctl(["--json"].iter().chain(arguments)).run();
         assert_eq!(done.status, Some(0), "{arguments:?}: {done:?}");
         if arguments[0] == "logs" {
             // Raw bytes are no JSON: with --json it is a document per record or one document, each line whole.
@@ -145,14 +150,16 @@ fn help_is_complete() {
 #[test]
 fn without_a_daemon_reads_say_so_and_spawn_starts_one() {
     let sandbox = Sandbox::new();
-    for arguments in [&["list"][..], &["status"], &["show", "@last"], &["stop", "@last"]] {
+    let status = sandbox.ctl(["status"]).ends(4);
+    assert!(status.stdout.contains("not running") && status.stdout.contains("delightctl up"), "{status:?}");
+    for arguments in [&["list"][..], &["show", "@last"], &["stop", "@last"]] {
         let done = sandbox.ctl(arguments).ends(4);
         says_what_why_fix(&done);
         assert!(done.stderr.contains("delightctl"), "what to type next: {}", done.stderr);
     }
     assert_eq!(sandbox.processes().len(), 0, "reading starts nothing");
     let spawned = sandbox.ctl(["spawn", "--json", "--no-attach", "--", "sleep", "1000"]).json();
-    assert_eq!(spawned["phase"], "running");
+    assert_eq!(session(&spawned)["phase"], "running");
     // `up` on top of it is fine and says the same daemon.
     let first = sandbox.ctl(["up", "--json"]).json();
     let second = sandbox.ctl(["up", "--json"]).json();
@@ -163,7 +170,7 @@ fn without_a_daemon_reads_say_so_and_spawn_starts_one() {
     until("only the session is left", || sandbox.processes().len() == 2);
     sandbox.ctl(["up"]).ok();
     let list = sandbox.ctl(["list", "--json"]).json();
-    assert_eq!(list["sessions"][0]["id"], spawned["id"], "{list}");
+    assert_eq!(list["sessions"][0]["id"], session(&spawned)["id"], "{list}");
     sandbox.ctl(["down", "--all"]).ok();
     sandbox.ends_empty();
 }
@@ -222,7 +229,7 @@ fn a_session_starts_where_its_caller_stands() {
     // A missing directory is asked for, not made.
     let missing = sandbox.path().join("not/yet");
     let missing = missing.to_str().unwrap();
-    says_what_why_fix(&sandbox.ctl(["spawn", "--no-attach", "--cwd", missing, "--", "true"]).ends(1));
+    says_what_why_fix(&sandbox.ctl(["spawn", "--no-attach", "--cwd", missing, "--", "true"]).ends(3));
     sandbox.ctl(["spawn", "--no-attach", "--cwd", missing, "--create", "--", "true"]).ok();
     assert_eq!(delight_tests::kernel::mode(std::path::Path::new(missing)), 0o700);
 }

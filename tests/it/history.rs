@@ -26,7 +26,9 @@ fn retention_is_told_truthfully() {
     assert!(piece.start_offset > 0 && piece.end_offset == end, "{} {}", piece.start_offset, piece.end_offset);
     assert!(end - piece.start_offset <= 4 << 20, "2 MiB were to be kept, {} are", end - piece.start_offset);
     assert!(end - piece.start_offset >= 1 << 20, "2 MiB were to be kept, {} are", end - piece.start_offset);
-    assert_eq!(piece.records[0].offset, piece.start_offset, "history begins where it says");
+    // What is gone is told as a loss, and history begins where it says.
+    assert_eq!(piece.records[0].body, OutputBody::Lost { bytes: piece.start_offset });
+    assert_eq!(piece.records[1].offset, piece.start_offset);
     // What is kept is the right end of the whole.
     let kept = client.output(id);
     assert_eq!(kept.len() as u64, end - piece.start_offset);
@@ -72,7 +74,9 @@ fn following_logs_ends_with_the_session() {
     let mut client = sandbox.client();
     let id = client.spawn_script("lines 1000; read; lines 2000; exit 0").id;
     client.until_output(id, "0000001000");
-    let follow = sandbox.ctl(["logs", "--follow", id.as_str()]).start();
+    let mut follow = sandbox.ctl(["logs", "--follow", id.as_str()]).start();
+    let mut early = vec![0u8; 1000 * 12];
+    std::io::Read::read_exact(follow.stdout.as_mut().unwrap(), &mut early).unwrap();
     let mut terminal = sandbox.attach(id);
     terminal
         .hello(delight_tests::attached::controller(delight_proto::holder::Attach::Nothing, Size::default()));
@@ -80,7 +84,7 @@ fn following_logs_ends_with_the_session() {
     let _daemon = sandbox.start_daemon();
     terminal.input(b"\n");
     let output = follow.wait_with_output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = String::from_utf8([early, output.stdout].concat()).unwrap();
     let numbers: Vec<&str> = text.lines().filter(|line| line.len() == 10).collect();
     let wanted: Vec<String> = (1..=1000).chain(1..=2000).map(|n| format!("{n:010}")).collect();
     assert_eq!(numbers, wanted, "{}", String::from_utf8_lossy(&output.stderr));

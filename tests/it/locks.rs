@@ -131,7 +131,9 @@ fn another_user_is_refused_at_both_sockets() {
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        // It may be thrown out before it has said anything; but it must have come as far as the door.
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(!complaint.contains("connect:") && !complaint.contains("setpriv"), "{complaint}");
         assert!(!said.contains("result") && !said.contains("methods"), "a stranger was served: {said}");
         assert!(!said.contains("secret"), "a stranger saw the screen: {said}");
     }

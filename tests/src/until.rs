@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Deadline for anything that should happen at once: generous, because CI machines stall. It bounds a failure, it never
 /// slows a success.
-pub const LONG: Duration = Duration::from_secs(30);
+pub const LONG: Duration = Duration::from_secs(60);
 
 /// Between the first two looks at a condition; each further pause is a little longer, so that looking costs little.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
