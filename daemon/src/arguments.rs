@@ -15,7 +15,7 @@ SIGTERM and SIGINT end it; its sessions go on, and the next daemon finds them ag
 
 Options:
   --log-file PATH  log into this file (8 MiB, one older file is kept) instead of standard error
-  --ready-fd N     write one line to this inherited descriptor: \"ready\", or why not
+  --ready-fd N     write one line to this inherited descriptor: \"ready\", or the refusal as JSON
   --help           this text
   --version        the version
 

@@ -19,7 +19,7 @@ mod supervisor;
 mod testing;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use arguments::Arguments;
@@ -47,28 +47,29 @@ fn main() -> ExitCode {
             return ExitCode::from(Code::BadParams.exit_status());
         }
     };
-    match run(log_file, &mut ready_pipe) {
+    match run(log_file.as_deref(), &mut ready_pipe) {
         Ok(()) => ExitCode::SUCCESS,
         Err(refusal) => {
             let mut text = format!("delightd: {refusal}");
             if !refusal.fix.is_empty() {
                 text = format!("{text} (fix: {})", refusal.fix);
             }
-            ready_pipe.say(&text);
+            // Whoever started us gets the refusal as data. Plain strings: serialising it cannot fail.
+            ready_pipe.say(&serde_json::to_string(&refusal).unwrap_or_default());
             complain(&text);
             ExitCode::from(refusal.code.exit_status())
         }
     }
 }
 
-fn run(log_file: Option<PathBuf>, ready_pipe: &mut ReadyPipe) -> Result<(), Refusal> {
+fn run(log_file: Option<&Path>, ready_pipe: &mut ReadyPipe) -> Result<(), Refusal> {
     let failed = |what: &str, e: std::io::Error| Refusal::new(Code::Internal, what.to_owned(), e.to_string());
     let program = std::env::current_exe().map_err(|e| failed("the daemon's own path is not known", e))?;
     let place = paths::resolve()?;
     paths::prepare(&place)?;
     let config = config::load(&place.config)?;
     let filter = std::env::var("DELIGHT_LOG").unwrap_or_else(|_| config.log.clone());
-    logs::start(&filter, log_file.as_deref()).map_err(|e| failed("the log cannot be written", e))?;
+    logs::start(&filter, log_file).map_err(|e| failed("the log cannot be written", e))?;
     // So that no directory is held busy, neither by the daemon nor by the holders it starts.
     std::env::set_current_dir("/").map_err(|e| failed("the root directory cannot be entered", e))?;
     // One thread: sessions are many and small, and what blocks has threads of its own. It keeps memory and latency

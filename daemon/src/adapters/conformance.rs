@@ -81,7 +81,7 @@ fn what_is_not_installed_is_a_refusal_with_a_way_out() {
         match adapters.plan(id, &spec(&kind, &[])) {
             Ok(plan) => assert!(plan.argv[0].starts_with('/'), "{kind}"),
             Err(refusal) => {
-                assert!(!refusal.reason.is_empty() && !refusal.fix.is_empty(), "{kind}: {refusal:?}")
+                assert!(!refusal.reason.is_empty() && !refusal.fix.is_empty(), "{kind}: {refusal:?}");
             }
         }
     }

@@ -14,7 +14,7 @@ use crate::actor::Told;
 
 /// A session remembers a bounded number of waiters and cannot know that one has hung up. So a wait is asked for anew
 /// after this long: what a caller who left has taken is free again then.
-const ASK_AGAIN: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(30) };
+const ASK_AGAIN: Duration = if cfg!(test) { Duration::from_secs(1) } else { Duration::from_secs(30) };
 
 /// Waits until the session is in one of the phases, or for as long as the caller wants.
 pub(super) async fn wait<F>(params: WaitParams, ask: impl Fn(String, Command) -> F) -> Answer

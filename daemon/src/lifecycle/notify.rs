@@ -34,7 +34,7 @@ fn tell(state: &[NotifyState<'_>]) {
     }
 }
 
-/// The pipe of whoever started us (`--ready-fd`): gets one line, `ready` or the reason why not, and is closed.
+/// The pipe of whoever started us (`--ready-fd`): gets one line, `ready` or the refusal as JSON, and is closed.
 #[derive(Debug, Default)]
 pub(crate) struct ReadyPipe(Option<File>);
 

@@ -126,12 +126,9 @@ mod tests {
         let dead = ProcessIdentity { start_time: me().start_time + 1, ..me() };
         let first = acquire(&path, &dead).unwrap();
         let (asking, is_asking) = std::sync::mpsc::channel();
-        let second = std::thread::spawn({
-            let path = path.clone();
-            move || {
-                asking.send(()).unwrap();
-                acquire(&path, &me()).map(drop)
-            }
+        let second = std::thread::spawn(move || {
+            asking.send(()).unwrap();
+            acquire(&path, &me()).map(drop)
         });
         is_asking.recv().unwrap();
         drop(first);

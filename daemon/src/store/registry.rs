@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use delight_proto::id::SessionId;
 use delight_proto::refusal::{Code, Refusal};
@@ -20,6 +21,10 @@ const CACHE_BYTES: u64 = 1 << 20;
 
 /// sled's log segment and write buffer: the smallest that holds hundreds of records and costs little memory.
 const SEGMENT_BYTES: usize = 256 << 10;
+
+/// How long sled's lock is waited for, and how often it is looked at.
+const LETTING_GO: Duration = Duration::from_secs(5);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// The open registry.
 #[derive(Debug)]
@@ -51,7 +56,7 @@ impl Registry {
             )
         };
         // sled panics on some kinds of damage instead of returning an error.
-        let opened = catch_unwind(AssertUnwindSafe(|| {
+        let open = || {
             let db = sled::Config::new()
                 .path(path)
                 .cache_capacity(CACHE_BYTES)
@@ -63,8 +68,8 @@ impl Registry {
             let sessions = db.open_tree(SESSIONS)?;
             let quarantine = db.open_tree(QUARANTINE)?;
             Ok::<_, sled::Error>((db, sessions, quarantine))
-        }));
-        let (db, sessions, quarantine) = match opened {
+        };
+        let (db, sessions, quarantine) = match patiently(|| catch_unwind(AssertUnwindSafe(open))) {
             Ok(Ok(opened)) => opened,
             Ok(Err(e)) => return Err(damaged(e.to_string())),
             Err(panic) => return Err(damaged(format!("it is damaged ({})", panic_text(&panic)))),
@@ -157,6 +162,22 @@ impl Registry {
     #[cfg(test)]
     pub(super) fn raw(&self) -> (&sled::Db, &sled::Tree) {
         (&self.db, &self.sessions)
+    }
+}
+
+/// Tries again (bounded) while sled's own lock is held. We have the daemon's lock, so it is held by what is left of the
+/// last daemon: a holder it was starting keeps a copy of every descriptor until it executes.
+fn patiently<T>(
+    mut open: impl FnMut() -> std::thread::Result<Result<T, sled::Error>>,
+) -> std::thread::Result<Result<T, sled::Error>> {
+    let deadline = Instant::now() + LETTING_GO;
+    loop {
+        match open() {
+            Ok(Err(sled::Error::Io(e))) if e.to_string().contains("lock") && Instant::now() < deadline => {
+                std::thread::sleep(LOOK_AGAIN);
+            }
+            other => return other,
+        }
     }
 }
 

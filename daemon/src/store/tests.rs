@@ -42,20 +42,6 @@ fn place(base: &std::path::Path) -> Place {
     place
 }
 
-/// sled gives its lock back when its last thread has let go of it, which is not the moment `close` returns.
-fn reopen(place: &Place) -> (Store, Contents) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    loop {
-        match open(place) {
-            Ok(opened) => return opened,
-            Err(refusal) if std::time::Instant::now() < deadline && refusal.reason.contains("lock") => {
-                std::thread::yield_now();
-            }
-            Err(refusal) => panic!("{refusal}"),
-        }
-    }
-}
-
 #[tokio::test]
 async fn what_was_answered_is_there_after_a_restart() {
     let base = tempfile::tempdir().unwrap();
@@ -66,7 +52,7 @@ async fn what_was_answered_is_there_after_a_restart() {
     store.commit(id(1), vec![Write::Append(event(2))]).await.unwrap();
     store.close().await;
     drop(store);
-    let (_store, contents) = reopen(&place);
+    let (_store, contents) = open(&place).unwrap();
     let [stored] = &contents.sessions[..] else { panic!("{contents:?}") };
     assert_eq!(stored.record, record(1));
     assert_eq!(stored.log_seq, 2);
@@ -118,7 +104,7 @@ async fn a_gap_is_refused_and_does_not_poison_the_log() {
     store.close().await;
     drop(store);
     assert!(
-        !reopen(&place).1.sessions.iter().any(|stored| stored.record.id == id(1)),
+        !open(&place).unwrap().1.sessions.iter().any(|stored| stored.record.id == id(1)),
         "its record was not saved"
     );
 }
@@ -137,7 +123,7 @@ async fn forgetting_leaves_nothing_behind_also_when_it_is_cut_short() {
     drop(store);
     // The directory of the second was set aside and not deleted: the daemon died in between.
     assert_eq!(std::fs::read_dir(place.sessions()).unwrap().count(), 1);
-    let (_store, contents) = reopen(&place);
+    let (_store, contents) = open(&place).unwrap();
     assert!(contents.sessions.is_empty() && contents.quarantined.is_empty(), "{contents:?}");
     assert_eq!(std::fs::read_dir(place.sessions()).unwrap().count(), 0);
 }
@@ -160,7 +146,7 @@ async fn corrupt_record_quarantined() {
     }
     // Twice: it stays reported, and is not reported twice.
     for _ in 0..2 {
-        let (store, contents) = reopen(&place);
+        let (store, contents) = open(&place).unwrap();
         let ids: Vec<_> = contents.sessions.iter().map(|stored| stored.record.id).collect();
         assert!(ids.len() == 2 && ids.contains(&id(1)) && ids.contains(&id(3)), "{ids:?}");
         let [told] = &contents.quarantined[..] else { panic!("{contents:?}") };
@@ -178,14 +164,8 @@ fn a_newer_schema_is_refused_and_left_as_it_is() {
         registry.raw().0.insert("schema", "2").unwrap();
         registry.flush().unwrap();
     }
-    let refused = || loop {
-        match open(&place) {
-            Err(refusal) if refusal.reason.contains("lock") => std::thread::yield_now(),
-            other => break other.err().unwrap(),
-        }
-    };
     for _ in 0..2 {
-        let refusal = refused();
+        let refusal = open(&place).err().unwrap();
         assert_eq!(refusal.code, Code::Storage);
         assert!(refusal.reason.contains("schema 2") && refusal.fix.contains("newer"), "{refusal:?}");
     }
@@ -211,7 +191,7 @@ async fn a_damaged_registry_is_refused_or_reported_never_started_clean() {
     }
     store.close().await;
     drop(store);
-    drop(reopen(&place));
+    drop(open(&place).unwrap());
     let file = place.registry().join("db");
     let whole = std::fs::read(&file).unwrap();
     for (what, damaged) in [
@@ -316,7 +296,7 @@ fn answered_writes_survive_kill_9() {
             heard(Some(line));
         }
         let place = place(base.path());
-        let (store, contents) = reopen(&place);
+        let (store, contents) = open(&place).unwrap();
         let [stored] = &contents.sessions[..] else { panic!("{contents:?}") };
         assert!(stored.log_seq >= answered, "{} < {answered}", stored.log_seq);
         assert!(stored.record.last_seq >= answered && stored.record.last_seq <= stored.log_seq);

@@ -28,6 +28,10 @@ pub(crate) struct CommitFailed {
     pub(crate) log_seq: u64,
 }
 
+/// A minute: nothing on the store's threads waits for a time.
+#[cfg(target_os = "linux")]
+const TIMER_SLACK_NS: u64 = 60_000_000_000;
+
 struct Commit {
     id: SessionId,
     writes: Vec<Write>,
@@ -56,6 +60,7 @@ impl Store {
             .name("store".to_owned())
             .spawn(move || {
                 private_files();
+                quiet_timers();
                 match super::read_all(&place) {
                     Ok((registry, contents)) => {
                         let mut keeper = Keeper { registry, logs: Logs::new(place.clone()), place };
@@ -118,6 +123,18 @@ fn private_files() {
 /// Elsewhere a thread has no umask of its own: the directory's mode protects the files.
 #[cfg(not(target_os = "linux"))]
 fn private_files() {}
+
+/// sled's helper threads look for work once a second, each on its own, though they are told of any. Their timers get
+/// slack (inherited from this thread): they ride on wake-ups that happen anyway and cause few of their own.
+#[cfg(target_os = "linux")]
+fn quiet_timers() {
+    if let Err(e) = nix::sys::prctl::set_timerslack(TIMER_SLACK_NS) {
+        tracing::debug!(error = %e, "the store's timers keep their slack");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn quiet_timers() {}
 
 struct Keeper {
     registry: Registry,

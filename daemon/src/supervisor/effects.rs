@@ -101,7 +101,7 @@ impl SupervisorBody {
                 });
             }
             Err(TrySendError::Full(_)) => {
-                self.refuse(ticket, id, Code::Busy, "too many requests wait for it")
+                self.refuse(ticket, id, Code::Busy, "too many requests wait for it");
             }
             Err(TrySendError::Closed(_)) => self.refuse(ticket, id, Code::Internal, "its actor has ended"),
         }
