@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::failure::Failure;
 use crate::peer;
+use crate::unreachable::{NoConnection, garbled, lost, not_running};
 
 /// A daemon that is alive answers what needs no waiting in microseconds; half a minute is a stuck one, even on a
 /// machine that swaps.
@@ -59,15 +60,6 @@ struct Outgoing<'a, P> {
     id: RequestNumber,
     method: &'a str,
     params: &'a P,
-}
-
-/// Why there is no connection.
-#[derive(Debug)]
-pub(crate) enum NoConnection {
-    /// Nobody listens there: starting a daemon helps.
-    NobodyThere(Refusal),
-    /// Something else is wrong; starting a daemon would not help.
-    Refused(Refusal),
 }
 
 impl Connection {
@@ -329,36 +321,6 @@ fn line<P: Serialize>(out: &mut Vec<u8>, id: RequestNumber, name: &str, params: 
     }
     out.push(b'\n');
     Ok(())
-}
-
-/// The connection broke: whether the request was carried out is not known.
-fn lost(reason: &str) -> Refusal {
-    Refusal::new(Code::DaemonUnreachable, "the connection to the daemon was lost", reason)
-        .fix("sessions go on without it; `delightctl list` shows what was done")
-        .retry()
-}
-
-fn garbled(reason: &str) -> Refusal {
-    Refusal::new(Code::VersionSkew, "the daemon cannot be understood", reason)
-        .fix("use a delightctl and a delightd of the same release, and restart the daemon (sessions go on)")
-}
-
-/// Nobody listens at the socket.
-fn not_running(socket: &Path) -> Refusal {
-    Refusal::new(
-        Code::DaemonUnreachable,
-        "no daemon is running",
-        format!("nobody listens at {}", socket.display()),
-    )
-    .fix("delightctl up")
-}
-
-impl From<NoConnection> for Failure {
-    fn from(none: NoConnection) -> Self {
-        match none {
-            NoConnection::NobodyThere(refusal) | NoConnection::Refused(refusal) => refusal.into(),
-        }
-    }
 }
 
 #[cfg(test)]

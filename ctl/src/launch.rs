@@ -15,8 +15,9 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::connection::{Connection, NoConnection};
+use crate::connection::Connection;
 use crate::failure::{Failure, system};
+use crate::unreachable::NoConnection;
 
 /// How long a daemon may take to adopt its sessions and open its socket. Five hundred take a second or two.
 const READY_LIMIT: Duration = Duration::from_secs(60);

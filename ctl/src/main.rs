@@ -20,6 +20,7 @@ mod service;
 mod span;
 mod table;
 mod text;
+mod unreachable;
 mod view;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -3,10 +3,11 @@
 use delight_proto::api::method::{SessionGet, SessionRef};
 
 use crate::attach;
-use crate::connection::{Connection, NoConnection};
+use crate::connection::Connection;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::keys::DetachKey;
+use crate::unreachable::NoConnection;
 
 /// Attach this terminal to a session
 #[derive(Debug, clap::Args)]

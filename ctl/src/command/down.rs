@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 use delight_proto::api::method::{DaemonStop, DaemonStopParams};
 use serde::Serialize;
 
-use crate::connection::{Connection, NoConnection};
+use crate::connection::Connection;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Tone, note};
 use crate::text;
+use crate::unreachable::NoConnection;
 
 /// After its answer the daemon has only to close its files.
 const END_LIMIT: Duration = Duration::from_secs(20);

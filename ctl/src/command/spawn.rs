@@ -255,7 +255,7 @@ fn fresh_request_id() -> Result<RequestId, Failure> {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes).map_err(|e| system("no random numbers can be had", e))?;
     let text = format!("ctl-{:032x}", u128::from_be_bytes(bytes));
-    Ok(text.parse().map_err(|e: BadName| system("the request id", e))?)
+    text.parse().map_err(|e: BadName| system("the request id", e))
 }
 
 /// The directory as an absolute path, symbolic links kept: the session shows what was asked for.

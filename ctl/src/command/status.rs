@@ -3,10 +3,11 @@
 use delight_proto::api::method::{DaemonStatus, DaemonStatusResult, Empty};
 use serde::Serialize;
 
-use crate::connection::{Connection, NoConnection};
+use crate::connection::Connection;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Tone;
+use crate::unreachable::NoConnection;
 use crate::{span, text, view};
 
 /// Show whether the daemon runs, since when, and what it keeps
