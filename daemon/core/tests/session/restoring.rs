@@ -102,3 +102,12 @@ fn events_after_the_last_save_are_folded_in() {
     assert_eq!((record.phase, record.desired, record.last_seq), (Phase::Stopping, Desired::Stopped, 4));
     assert_eq!(record.holder, Some(holder(50)));
 }
+
+#[test]
+fn a_restored_tail_is_durable_before_anything_relies_on_it() {
+    let mut record = fresh_record(RestartPolicy::Never);
+    (record.phase, record.name, record.last_seq) = (Phase::Failed, "web".parse().ok(), 1);
+    let tail = [Event { seq: 2, at_ms: 5, offset: 0, body: EventBody::Renamed { name: None } }];
+    let (_, effects) = step(Session::restored(record, 2, &tail, PLAIN), 0, happened(Happening::Restore));
+    assert!(matches!(&effects[0], Effect::Save(r) if r.name.is_none() && r.last_seq == 2), "{effects:?}");
+}
