@@ -5,6 +5,7 @@ pub(crate) mod form;
 pub(crate) mod history;
 pub(crate) mod live;
 mod strip;
+mod utf8;
 
 use delight_proto::session::{Exit, Size};
 

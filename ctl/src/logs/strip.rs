@@ -7,12 +7,16 @@ use std::io::{self, Write};
 
 use vte::{Params, Parser, Perform};
 
+use super::utf8::Utf8;
+
 /// Longest line kept, in characters: longer ones are broken, so that output without line ends stays bounded.
 const LINE_MAX: usize = 64 << 10;
 
 /// Takes bytes, gives lines of text.
 pub(crate) struct LineText {
     parser: Parser,
+    /// The parser is given whole characters: it loses one that follows a control character cut in two.
+    characters: Utf8,
     line: Line,
 }
 
@@ -27,12 +31,13 @@ struct Line {
 
 impl LineText {
     pub(crate) fn new() -> Self {
-        Self { parser: Parser::new(), line: Line::default() }
+        Self { parser: Parser::new(), characters: Utf8::default(), line: Line::default() }
     }
 
     /// Takes output; writes the lines it completes.
     pub(super) fn feed(&mut self, bytes: &[u8], out: &mut impl Write) -> io::Result<()> {
-        self.parser.advance(&mut self.line, bytes);
+        let text = self.characters.text(bytes);
+        self.parser.advance(&mut self.line, text.as_bytes());
         out.write_all(&self.line.finished)?;
         self.line.finished.clear();
         Ok(())
@@ -48,6 +53,8 @@ impl LineText {
 
     /// Writes the last line.
     pub(super) fn finish(&mut self, out: &mut impl Write) -> io::Result<()> {
+        let rest = self.characters.rest();
+        self.parser.advance(&mut self.line, rest.as_bytes());
         if !self.line.text.is_empty() || !self.line.shown.is_empty() {
             self.line.end();
         }
