@@ -144,7 +144,9 @@ impl Step {
                 self.say(Say::View { ticket, of_store: false });
             } else if wait.until.is_some_and(|until| until <= now) {
                 let why = format!("it is {} and was waited for long enough", phase_word(phase));
-                self.refuse(ticket, Refusal::new(Code::Timeout, "the wait is over", why).retry());
+                let refusal = Refusal::new(Code::Timeout, "the wait is over", why);
+                let fix = "wait longer, or see what it is doing: delightctl show ID";
+                self.refuse(ticket, refusal.fix(fix).retry());
             } else {
                 self.s.callers.waits.push(wait);
             }
