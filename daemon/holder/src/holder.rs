@@ -17,6 +17,7 @@ use crate::generation::Runner;
 use crate::input_queue::InputQueue;
 use crate::listener::Listener;
 use crate::note;
+use crate::output::ReadBuffer;
 use crate::output_log::OutputLog;
 use crate::processes::{self, Process};
 use crate::runner::{Source, Streams};
@@ -33,12 +34,6 @@ const HELLO_WITHIN: Duration = Duration::from_secs(10);
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// At the end, a client that takes nothing for this long does not get its tail.
 const TAIL_PATIENCE: Duration = Duration::from_secs(5);
-/// Bytes read at once: the most one record and one frame carry.
-const CHUNK: usize = 64 << 10;
-/// What is read at once while little is printed: an idle session keeps no more than this.
-const SMALL_CHUNK: usize = 4 << 10;
-/// So many small reads in a row end a burst.
-const SMALL_READS: u8 = 32;
 /// Bytes read from a client at once.
 const REQUESTS: usize = 8 << 10;
 
@@ -75,10 +70,7 @@ pub(crate) struct Holder {
     pub(crate) killing: Option<HashSet<Process>>,
     pub(crate) closing: bool,
     troubles: Vec<String>,
-    buffer: Vec<u8>,
-    /// How much is read at once now, and how many reads have needed far less.
-    chunk: usize,
-    small_reads: u8,
+    pub(crate) buffer: ReadBuffer,
     /// After a failed accept: when to try again.
     accept_again: Option<Instant>,
 }
@@ -145,9 +137,7 @@ impl Holder {
             killing: None,
             closing: false,
             troubles: Vec::new(),
-            buffer: Vec::new(),
-            chunk: SMALL_CHUNK,
-            small_reads: 0,
+            buffer: ReadBuffer::default(),
             accept_again: None,
         })
     }
@@ -247,11 +237,10 @@ impl Holder {
                 }
             }
             Token::Output => {
-                let got = self.read_output(self.chunk);
-                self.adapt(got);
+                self.read_output_now();
             }
             Token::Errors => {
-                self.read_errors(SMALL_CHUNK);
+                self.read_errors_now();
             }
             Token::Input => self.write_input(),
             Token::Client(index) => {
@@ -289,65 +278,6 @@ impl Holder {
             }
         });
         self.requests(index);
-    }
-
-    /// Reads at most `most` bytes of output, journals them, and hands them on. Returns how many there were.
-    pub(crate) fn read_output(&mut self, most: usize) -> usize {
-        self.with_buffer(most.min(CHUNK), |holder, buffer| {
-            let filled = fill(&mut holder.streams, Source::Output, buffer);
-            if filled > 0 {
-                holder.output(&buffer[..filled]);
-            }
-            filled
-        })
-    }
-
-    pub(crate) fn read_errors(&mut self, most: usize) -> usize {
-        self.with_buffer(most.min(CHUNK), |holder, buffer| {
-            let filled = fill(&mut holder.streams, Source::Errors, buffer);
-            if filled > 0 {
-                let now = crate::clock::now_ms();
-                holder.log.note(delight_proto::holder::journal::kind::STDERR, now, &buffer[..filled]);
-            }
-            filled
-        })
-    }
-
-    fn output(&mut self, bytes: &[u8]) {
-        let offset = self.log.end();
-        let ordinal = self.log.next_ordinal();
-        let journaled = self.log.output(crate::clock::now_ms(), bytes);
-        // A loss may have been recorded just before it.
-        let ordinal = journaled.then(|| self.log.next_ordinal().max(ordinal + 1) - 1);
-        for client in &mut self.clients {
-            client.output(offset, bytes, ordinal, &self.log);
-        }
-        self.watch_screen(bytes);
-    }
-
-    /// Reads more at once while much is printed, and gives the memory back when that is over.
-    fn adapt(&mut self, got: usize) {
-        if got == self.chunk {
-            self.chunk = (self.chunk * 2).min(CHUNK);
-        } else if self.chunk > SMALL_CHUNK && got <= self.chunk / 8 {
-            self.small_reads += 1;
-            if self.small_reads >= SMALL_READS {
-                (self.chunk, self.small_reads, self.buffer) = (SMALL_CHUNK, 0, Vec::new());
-            }
-            return;
-        }
-        self.small_reads = 0;
-    }
-
-    /// Lends the read buffer.
-    fn with_buffer<T>(&mut self, size: usize, work: impl FnOnce(&mut Self, &mut [u8]) -> T) -> T {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        if buffer.len() < size {
-            buffer.resize(size, 0);
-        }
-        let result = work(self, &mut buffer[..size]);
-        self.buffer = buffer;
-        result
     }
 
     /// Sends a frame to everybody who has said `Hello`.
@@ -414,17 +344,4 @@ impl Holder {
     pub(crate) fn troubles(&self) -> Vec<String> {
         self.log.troubles()
     }
-}
-
-/// Reads until the buffer is full or there is no more now: the kernel hands out some 4 KiB a read, and one record and
-/// one frame for many of them cost less than one each.
-fn fill(streams: &mut Streams, source: Source, buffer: &mut [u8]) -> usize {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match streams.read(source, &mut buffer[filled..]) {
-            crate::runner::Got::Bytes(n) => filled += n,
-            crate::runner::Got::Nothing | crate::runner::Got::End => break,
-        }
-    }
-    filled
 }

@@ -15,6 +15,7 @@ mod generation;
 mod holder;
 mod input_queue;
 mod listener;
+mod output;
 mod output_log;
 mod processes;
 mod requests;
