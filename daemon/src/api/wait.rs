@@ -32,7 +32,9 @@ where
             Ok(other) => return Err(mismatch(&other)),
             Err(refusal) if refusal.code == Code::Timeout => match until {
                 Some((ms, at)) if Instant::now() + Duration::from_millis(1) >= at => {
-                    return Err(Refusal { reason: format!("it did not happen within {ms} ms"), ..refusal });
+                    let reason = format!("it did not happen within {ms} ms");
+                    return Err(Refusal { reason, ..refusal }
+                        .fix("wait longer, or see what it does: delightctl show, delightctl logs"));
                 }
                 _ => {}
             },

@@ -57,7 +57,7 @@ pub(crate) enum Contact {
 /// Waits for the `Welcome` on a fresh connection and checks that it is this session's holder.
 ///
 /// # Errors
-/// `holder-unreachable` or `version-skew`, within [`GREETING`].
+/// `holder-unreachable` (with `retry` when it hung up: it may be just ending) or `version-skew`, within [`GREETING`].
 pub(crate) async fn greeted(link: &mut Link, id: SessionId) -> Result<Welcome, Refusal> {
     let refuse = |reason: String| Refusal::new(Code::HolderUnreachable, "the holder did not greet", reason);
     let heard = timeout(GREETING, link.hear())
@@ -66,7 +66,7 @@ pub(crate) async fn greeted(link: &mut Link, id: SessionId) -> Result<Welcome, R
     let welcome = match heard {
         Heard::Frame(FromHolder::Welcome(welcome)) => welcome,
         Heard::Frame(other) => return Err(unexpected(&other)),
-        Heard::End(reason) => return Err(refuse(reason)),
+        Heard::End(reason) => return Err(refuse(reason).retry()),
     };
     if welcome.session != id {
         return Err(refuse(format!("it holds session {}, not {id}", welcome.session)));
@@ -124,6 +124,7 @@ pub(crate) async fn seek(place: &Place, record: &Record) -> Contact {
         let reason = match connect(place, record, deadline).await {
             Ok((found, link)) => return Contact::Found(found, link),
             Err(Miss::Final(reason)) => return Contact::Unreachable { reason },
+            Err(Miss::HungUp(reason)) => reason,
             Err(Miss::NoSocket(reason)) => {
                 if !asked_to_bind {
                     asked_to_bind = true;
@@ -171,6 +172,8 @@ pub(crate) async fn released(place: &Place, id: SessionId) -> Result<(), String>
 enum Miss {
     /// Nobody listens at the socket (yet).
     NoSocket(String),
+    /// It hung up: it is ending, and its lock will be free in a moment.
+    HungUp(String),
     /// Somebody answers, but not as it should.
     Final(String),
 }
@@ -185,7 +188,10 @@ async fn connect(place: &Place, record: &Record, deadline: Instant) -> Result<(B
         Err(_) => return Err(Miss::Final(format!("{} does not accept connections", socket.display()))),
     };
     let mut link = Link::greet(stream);
-    let welcome = greeted(&mut link, record.id).await.map_err(|refusal| Miss::Final(refusal.to_string()))?;
+    let welcome = greeted(&mut link, record.id).await.map_err(|refusal| match refusal.retry {
+        true => Miss::HungUp(refusal.to_string()),
+        false => Miss::Final(refusal.to_string()),
+    })?;
     verify(&link, &welcome).map_err(Miss::Final)?;
     if let Some(known) = &record.holder
         && known.process != welcome.process
