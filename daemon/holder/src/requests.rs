@@ -289,6 +289,8 @@ impl Holder {
 
     fn close(&mut self) -> Result<(), Refusal> {
         if self.runner.is_some() || !self.tree_is_gone {
+            // Whoever asks is told when it can be.
+            self.tree_gone_wanted = true;
             return Err(Refusal::new(
                 Code::WrongState,
                 "the holder was not closed",

@@ -48,6 +48,10 @@ fn an_exit_is_told_though_a_grandchild_keeps_the_terminal() {
     assert!(viewer.text().contains("tail\r\n"));
     assert_eq!(rig.exited(), exited);
     assert!(rig.holder.try_wait().unwrap().is_none(), "it stays as the survivors' reaper");
+    // The next daemon finds an ended session with something alive: it may not be closed, and TreeGone comes.
+    assert_eq!(rig.another_daemon().exited.map(|exited| exited.exit), Some(Exit::Code(5)));
+    rig.daemon.send(&ToHolder::Close);
+    assert_eq!(rig.daemon.refused().code, delight_proto::refusal::Code::WrongState);
     rig.daemon.send(&ToHolder::SignalTree { signal: 9 });
     rig.daemon.tree_gone();
     rig.wait_for_end();
