@@ -306,6 +306,12 @@ mod tests {
     }
 
     #[test]
+    fn the_example_says_the_defaults() {
+        let example: Config = toml::from_str(include_str!("../example.toml")).unwrap();
+        assert_eq!(format!("{example:?}"), format!("{:?}", Config::default()));
+    }
+
+    #[test]
     fn a_misspelt_key_is_refused_and_named() {
         let why = toml::from_str::<Config>("[limits]\nconections = 3\n").unwrap_err().to_string();
         assert!(why.contains("conections"), "{why}");

@@ -187,15 +187,6 @@ impl Hub {
         });
     }
 
-    /// Ends every connection.
-    pub(crate) fn close_all(&self) {
-        for account in self.accounts().values() {
-            for peer in &account.peers {
-                peer.closing.cancel();
-            }
-        }
-    }
-
     /// How many sockets there are.
     pub(crate) fn sockets(&self) -> usize {
         self.accounts().values().map(|account| account.peers.len()).sum()

@@ -54,11 +54,21 @@ pub(crate) enum Heard {
     Save,
 }
 
+/// How things are with one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct State {
+    pub(crate) active: bool,
+    pub(crate) thinking: bool,
+    /// Its last sign of life, where this run of the relay has heard one.
+    pub(crate) heard: Option<Instant>,
+}
+
 #[derive(Debug)]
 struct Entry {
     active: bool,
     thinking: bool,
-    heard: Instant,
+    /// Last sign of life. None since a restart of the relay: then the database knows better.
+    heard: Option<Instant>,
     vouchers: Vec<u64>,
     /// Nothing vouches: it is given up at this time.
     alone_until: Option<Instant>,
@@ -83,7 +93,7 @@ impl Presence {
     pub(crate) fn restore(&mut self, keys: impl IntoIterator<Item = Key>, now: Instant) {
         let until = now + self.rules.restart;
         self.entries.extend(keys.into_iter().map(|key| {
-            let entry = Entry { alone_until: Some(until), ..Entry::new(now) };
+            let entry = Entry { heard: None, alone_until: Some(until), ..Entry::new(now) };
             (key, entry)
         }));
     }
@@ -101,7 +111,7 @@ impl Presence {
         let changed = returned || entry.thinking != thinking;
         entry.active = true;
         entry.thinking = thinking;
-        entry.heard = now;
+        entry.heard = Some(now);
         entry.ended = None;
         entry.alone_until = None;
         if !entry.vouchers.contains(&from.socket) {
@@ -126,7 +136,7 @@ impl Presence {
         let entry = self.entries.entry(key).or_insert_with(|| Entry { alone_until, ..Entry::new(now) });
         entry.active = true;
         entry.thinking = thinking;
-        entry.heard = now;
+        entry.heard = Some(now);
         if let Some(from) = from {
             entry.alone_until = None;
             if !entry.vouchers.contains(&from.socket) {
@@ -169,7 +179,9 @@ impl Presence {
                 let alone = entry.alone_until.is_some_and(|until| until <= now);
                 // What nothing vouches for has its own time, so its silence says nothing more.
                 let silent = entry.alone_until.is_none()
-                    && now.saturating_duration_since(entry.heard) >= self.rules.silence;
+                    && entry
+                        .heard
+                        .is_some_and(|heard| now.saturating_duration_since(heard) >= self.rules.silence);
                 if alone || silent {
                     entry.active = false;
                     entry.thinking = false;
@@ -186,9 +198,13 @@ impl Presence {
         lapsed
     }
 
-    /// Whether it is present, and whether it is thinking. What is not known is not present.
-    pub(crate) fn state(&self, key: &Key) -> (bool, bool) {
-        self.entries.get(key).map_or((false, false), |entry| (entry.active, entry.thinking))
+    /// How things are with it. What is not known is not present.
+    pub(crate) fn state(&self, key: &Key) -> State {
+        self.entries.get(key).map_or_else(State::default, |entry| State {
+            active: entry.active,
+            thinking: entry.thinking,
+            heard: entry.heard,
+        })
     }
 
     /// It was deleted.
@@ -202,7 +218,7 @@ impl Entry {
         Self {
             active: true,
             thinking: false,
-            heard: now,
+            heard: Some(now),
             vouchers: Vec::new(),
             alone_until: None,
             ended: None,
@@ -224,6 +240,11 @@ mod tests {
         Key { kind: Kind::Machine, ..key() }
     }
 
+    fn flags(presence: &Presence) -> (bool, bool) {
+        let state = presence.state(&key());
+        (state.active, state.thinking)
+    }
+
     fn seconds(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
     }
@@ -242,7 +263,7 @@ mod tests {
         let (mut presence, from) = present(start);
         assert_eq!(presence.alive(&key(), from, false, start + seconds(2)), Heard::Quiet);
         assert_eq!(presence.alive(&key(), from, true, start + seconds(3)), Heard::Tell);
-        assert_eq!(presence.state(&key()), (true, true));
+        assert_eq!(flags(&presence), (true, true));
         assert_eq!(presence.alive(&key(), from, true, start + seconds(4)), Heard::Quiet);
         assert_eq!(presence.alive(&key(), from, true, start + seconds(9)), Heard::Tell);
         assert_eq!(presence.alive(&key(), from, true, start + seconds(61)), Heard::Save);
@@ -259,7 +280,7 @@ mod tests {
         presence.left(2, false, start + seconds(61));
         assert!(presence.lapsed(start + seconds(75)).is_empty(), "it may come back");
         assert_eq!(presence.lapsed(start + seconds(76)), [key()]);
-        assert_eq!(presence.state(&key()), (false, false));
+        assert_eq!(flags(&presence), (false, false));
     }
 
     #[test]
@@ -277,10 +298,10 @@ mod tests {
         let (mut presence, from) = present(start);
         presence.end(&key(), start + seconds(10));
         assert_eq!(presence.alive(&key(), from, false, start + seconds(11)), Heard::Ignored);
-        assert_eq!(presence.state(&key()), (false, false));
+        assert_eq!(flags(&presence), (false, false));
         let resumed = Voucher { socket: 2, since: start + seconds(12) };
         assert_eq!(presence.alive(&key(), resumed, false, start + seconds(12)), Heard::Save);
-        assert_eq!(presence.state(&key()), (true, false));
+        assert_eq!(flags(&presence), (true, false));
         presence.end(&key(), start + seconds(20));
         assert_eq!(presence.alive(&key(), from, false, start + seconds(31)), Heard::Save, "it does live on");
     }

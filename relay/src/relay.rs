@@ -158,12 +158,11 @@ async fn run(
         connections.clone(),
     )
     .await;
-    shared.hub.close_all();
     connections.close();
     if timeout(ENDING, connections.wait()).await.is_err() {
         tracing::warn!("some connections did not finish in time and were left behind");
     }
-    // Sockets are tasks of their own; each leaves by itself now that everything is closing.
+    // Sockets are tasks of their own and have heard that it ends; each leaves by itself.
     let gone = async {
         while shared.hub.sockets() > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;

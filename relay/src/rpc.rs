@@ -11,8 +11,8 @@ use crate::presence::{Key, Kind};
 use crate::shared::Shared;
 use crate::socket::peer::Peer;
 
-/// Longest method name: two ids and a word.
-pub(crate) const METHOD_MAX: usize = 256;
+/// Longest method name: an id, a colon, a name.
+pub(crate) const METHOD_MAX: usize = 513;
 /// How often the reasons to wait for a provider are looked at again.
 const RECHECK: Duration = Duration::from_millis(250);
 
@@ -67,5 +67,5 @@ fn is_present(shared: &Shared, account: &str, method: &str) -> bool {
     let presence = shared.presence();
     [Kind::Session, Kind::Machine]
         .into_iter()
-        .any(|kind| presence.state(&Key { account: account.to_owned(), kind, id: id.to_owned() }).0)
+        .any(|kind| presence.state(&Key { account: account.to_owned(), kind, id: id.to_owned() }).active)
 }

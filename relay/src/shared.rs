@@ -11,7 +11,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::limit::Limiter;
-use crate::presence::{Heard, Key, Kind, Presence, Voucher};
+use crate::presence::{Heard, Key, Kind, Presence, State, Voucher};
 use crate::socket::peer::Peer;
 use crate::store::{Store, StoreError, Write, machine, session};
 use crate::token::Tokens;
@@ -209,13 +209,15 @@ fn log_failure(result: &Result<(), StoreError>) {
 }
 
 fn save(write: &mut Write<'_>, presence: &Mutex<Presence>, key: &Key) -> Result<(), StoreError> {
-    let (active, thinking) = lock(presence).state(key);
-    let known = match key.kind {
-        Kind::Session => session::set_active(write, &key.account, &key.id, active, write.now)?,
-        Kind::Machine => machine::set_active(write, &key.account, &key.id, active, write.now)?,
+    let State { active, thinking, heard } = lock(presence).state(key);
+    let ago = |heard: Instant| i64::try_from(heard.elapsed().as_millis()).unwrap_or(0);
+    let heard_at = heard.map(|heard| write.now - ago(heard));
+    let active_at = match key.kind {
+        Kind::Session => session::set_active(write, &key.account, &key.id, active, heard_at)?,
+        Kind::Machine => machine::set_active(write, &key.account, &key.id, active, heard_at)?,
     };
-    if known {
-        write.tell(activity(key, active, thinking, write.now)?);
+    if let Some(active_at) = active_at {
+        write.tell(activity(key, active, thinking, active_at)?);
     }
     Ok(())
 }

@@ -56,13 +56,7 @@ pub(super) async fn bulk(
     if keys.is_empty() || keys.len() > BATCH_MAX {
         return Err(Refused::bad(format!("ask for 1 to {BATCH_MAX} keys")));
     }
-    let values: Vec<Item> = shared
-        .store
-        .read(move |db| {
-            let found: Result<Vec<_>, _> = keys.iter().map(|key| kv::get(db, &account, key)).collect();
-            Ok(found?.into_iter().flatten().collect())
-        })
-        .await?;
+    let values = shared.store.read(move |db| kv::several(db, &account, &keys)).await?;
     Ok(Json(json!({ "values": values })))
 }
 

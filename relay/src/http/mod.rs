@@ -83,6 +83,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
             Method::PUT,
             Method::DELETE,
         ]))
+        .layer(middleware::from_fn(request::limit_time))
         .layer(middleware::map_response(private))
         .with_state(shared)
 }

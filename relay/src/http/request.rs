@@ -21,6 +21,8 @@ use crate::limit;
 use crate::shared::Shared;
 use crate::store::StoreError;
 
+/// How long a request may take, from its head to its answer's.
+const REQUEST: std::time::Duration = std::time::Duration::from_secs(60);
 /// Longest id, tag, key or push token.
 const NAME_MAX: usize = 512;
 
@@ -51,6 +53,10 @@ impl Refused {
 impl From<StoreError> for Refused {
     fn from(why: StoreError) -> Self {
         match why {
+            StoreError::TooMuch => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the answer would be too large: ask for fewer, with limit",
+            ),
             StoreError::Closed => Self::new(StatusCode::SERVICE_UNAVAILABLE, "the relay is shutting down"),
             why => {
                 // The database's words stay here: they can name values.
@@ -138,6 +144,15 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Shared>> for Parameters<T> {
             .await
             .map(|Query(value)| Self(value))
             .map_err(|_| Refused::bad("the query parameters are not what this route takes"))
+    }
+}
+
+/// Gives a request, its body's arrival included, a bounded time. What it wrote until then stays written: sent again, it
+/// finds that.
+pub(crate) async fn limit_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(REQUEST, next.run(request)).await {
+        Ok(answer) => answer,
+        Err(_) => Refused::new(StatusCode::REQUEST_TIMEOUT, "the request took too long").into_response(),
     }
 }
 

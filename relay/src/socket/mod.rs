@@ -40,7 +40,7 @@ const LOGIN: Duration = Duration::from_secs(20);
 /// How long a last word may take.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Longest id in a login.
-const ID_MAX: usize = 128;
+const ID_MAX: usize = 256;
 
 type Sink = SplitSink<WebSocket, Message>;
 type Stream = SplitStream<WebSocket>;

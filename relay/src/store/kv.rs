@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use super::{StoreError, Write, optional};
+use super::{StoreError, Write, bounded, optional};
 use crate::update::{Body, KvChange, Recipients};
 
 /// A key with its value.
@@ -37,12 +37,27 @@ pub(crate) fn list(
         "SELECT key, value, version FROM kv
          WHERE account = ?1 AND value IS NOT NULL AND substr(key, 1, length(?2)) = ?2 ORDER BY key LIMIT ?3",
     )?;
-    let rows = query
-        .query_map(params![account, prefix, limit], |row| {
+    let rows = query.query_map(params![account, prefix, limit], |row| {
+        Ok(Item { key: row.get(0)?, value: row.get(1)?, version: row.get(2)? })
+    })?;
+    bounded(rows, |item: &Item| item.value.len())
+}
+
+/// These keys' values, as far as they have one.
+pub(crate) fn several(db: &Connection, account: &str, keys: &[String]) -> Result<Vec<Item>, StoreError> {
+    let mut query = db.prepare_cached(
+        "SELECT key, value, version FROM kv WHERE account = ?1 AND key = ?2 AND value IS NOT NULL",
+    )?;
+    let found = keys.iter().filter_map(|key| {
+        let item = query.query_row(params![account, key], |row| {
             Ok(Item { key: row.get(0)?, value: row.get(1)?, version: row.get(2)? })
-        })?
-        .collect::<Result<_, _>>()?;
-    Ok(rows)
+        });
+        match item {
+            Err(rusqlite::Error::QueryReturnedNoRows) => None,
+            item => Some(item),
+        }
+    });
+    bounded(found, |item: &Item| item.value.len())
 }
 
 /// One wanted change. A key that is new has version -1; a value of `None` deletes.

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
-use super::{StoreError, Versioned, Write, optional};
+use super::{StoreError, Versioned, Write, bounded, optional};
 use crate::update::{self, Body, Recipients};
 
 /// A machine as the wire spells it.
@@ -63,8 +63,9 @@ pub(crate) fn list(db: &Connection, account: &str) -> Result<Vec<Machine>, Store
     let mut query = db.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM machines WHERE account = ?1 ORDER BY active_at DESC, id"
     ))?;
-    let rows = query.query_map([account], from_row)?.collect::<Result<_, _>>()?;
-    Ok(rows)
+    bounded(query.query_map([account], from_row)?, |machine: &Machine| {
+        machine.metadata.len() + machine.daemon_state.as_ref().map_or(0, String::len)
+    })
 }
 
 /// What to register.
@@ -165,19 +166,24 @@ pub(crate) fn replace(
     Ok(Versioned::Done(version))
 }
 
-/// Records whether a machine is present, and since when.
+/// Records whether a machine is present, and when it was last heard of, where that is known. Returns what now stands
+/// there; `None`: there is no such machine.
 pub(crate) fn set_active(
     write: &Write<'_>,
     account: &str,
     id: &str,
     active: bool,
-    at: i64,
-) -> Result<bool, StoreError> {
-    Ok(write
-        .db
-        .prepare_cached("UPDATE machines SET active = ?3, active_at = ?4 WHERE account = ?1 AND id = ?2")?
-        .execute(params![account, id, active, at])?
-        > 0)
+    heard_at: Option<i64>,
+) -> Result<Option<i64>, StoreError> {
+    optional(
+        write
+            .db
+            .prepare_cached(
+                "UPDATE machines SET active = ?3, active_at = coalesce(?4, active_at)
+                 WHERE account = ?1 AND id = ?2 RETURNING active_at",
+            )?
+            .query_row(params![account, id, active, heard_at], |row| row.get(0)),
+    )
 }
 
 /// Everything that counts as present, of all accounts: read once at start.

@@ -49,6 +49,9 @@ pub enum StoreError {
     /// The relay is shutting down.
     #[error("the relay is shutting down")]
     Closed,
+    /// The answer would be too large to hold.
+    #[error("the answer would have more than {ANSWER_MAX} bytes")]
+    TooMuch,
     /// No names can be made.
     #[error("{0}")]
     NoRandomness(String),
@@ -98,6 +101,28 @@ impl<'a> Write<'a> {
     pub(crate) fn tell(&mut self, publication: Publication) {
         self.publications.push(publication);
     }
+}
+
+/// Most bytes of values in one list. Rows are small unless somebody wants them large; nobody may make the relay hold all
+/// of those at once.
+const ANSWER_MAX: usize = 32 << 20;
+
+/// All rows of a list, if they are not too large together.
+pub(crate) fn bounded<T>(
+    rows: impl Iterator<Item = rusqlite::Result<T>>,
+    size: impl Fn(&T) -> usize,
+) -> Result<Vec<T>, StoreError> {
+    let mut total = 0;
+    let mut list = Vec::new();
+    for row in rows {
+        let row = row?;
+        total += size(&row);
+        if total > ANSWER_MAX {
+            return Err(StoreError::TooMuch);
+        }
+        list.push(row);
+    }
+    Ok(list)
 }
 
 /// `None` for "no such row".

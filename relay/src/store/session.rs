@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
-use super::{StoreError, Versioned, Write, optional};
+use super::{StoreError, Versioned, Write, bounded, optional};
 use crate::ids;
 use crate::update::{self, Body, Recipients};
 
@@ -138,8 +138,9 @@ pub(crate) fn page(
 
 fn list(db: &Connection, query: &str, values: &[&dyn rusqlite::ToSql]) -> Result<Vec<Session>, StoreError> {
     let mut query = db.prepare_cached(query)?;
-    let rows = query.query_map(values, from_row)?.collect::<Result<_, _>>()?;
-    Ok(rows)
+    bounded(query.query_map(values, from_row)?, |session: &Session| {
+        session.metadata.len() + session.agent_state.as_ref().map_or(0, String::len)
+    })
 }
 
 /// Which of a session's two versioned values.
@@ -188,19 +189,24 @@ pub(crate) fn replace(
     Ok(Versioned::Done(version))
 }
 
-/// Records whether a session is present, and since when.
+/// Records whether a session is present, and when it was last heard of, where that is known. Returns what now stands
+/// there; `None`: there is no such session.
 pub(crate) fn set_active(
     write: &Write<'_>,
     account: &str,
     id: &str,
     active: bool,
-    at: i64,
-) -> Result<bool, StoreError> {
-    Ok(write
-        .db
-        .prepare_cached("UPDATE sessions SET active = ?3, active_at = ?4 WHERE id = ?1 AND account = ?2")?
-        .execute(params![id, account, active, at])?
-        > 0)
+    heard_at: Option<i64>,
+) -> Result<Option<i64>, StoreError> {
+    optional(
+        write
+            .db
+            .prepare_cached(
+                "UPDATE sessions SET active = ?3, active_at = coalesce(?4, active_at)
+                 WHERE id = ?1 AND account = ?2 RETURNING active_at",
+            )?
+            .query_row(params![id, account, active, heard_at], |row| row.get(0)),
+    )
 }
 
 /// Everything that counts as present, of all accounts: read once at start.
