@@ -91,22 +91,31 @@ fn the_launchd_agent_is_a_property_list_that_leaves_sessions_alone() {
 }
 
 /// The steps inside the private namespaces. `/tmp`, `/run` and `/var/tmp` are private *before* systemd starts: it empties
-/// them. The sandbox, which lies in `/tmp`, is bound back in; cgroups are a hierarchy below one of our own.
+/// them. The sandbox, which lies in `/tmp`, and the programs, which may, are bound back in; cgroups are a hierarchy below one
+/// of our own. Systemd must not be process 1, or it takes itself for the machine's.
 fn inside(sandbox: &Sandbox, systemd: &Path) -> String {
-    let root = sandbox.path().to_str().unwrap();
-    let mut script = String::from("set -eu\nmount --make-rprivate /\n");
-    let _ = write!(
-        script,
-        "mkdir -p /mnt\nmount -t tmpfs tmpfs /mnt\nmkdir /mnt/sandbox\nmount --bind {root} /mnt/sandbox\n\
-         for place in /tmp /run /var/tmp; do mount -t tmpfs -o mode=1777 tmpfs $place; done\n\
-         mkdir -p {root}\nmount --move /mnt/sandbox {root}\n\
-         umount -R /sys/fs/cgroup\nmount -t cgroup2 cgroup2 /sys/fs/cgroup\n\
-         mkdir -p /run/systemd/system {root}/xdg\nchmod 700 {root}/xdg\n\
-         export XDG_RUNTIME_DIR={root}/xdg\n\
-         exec {} --user --unit=default.target --log-target=console --log-level=info > {root}/systemd.log 2>&1\n",
-        systemd.display()
-    );
-    script
+    format!(
+        "set -eu
+        mount --make-rprivate /
+        mount -t tmpfs tmpfs /mnt
+        mkdir /mnt/sandbox /mnt/programs
+        mount --bind {root} /mnt/sandbox
+        mount --bind {programs} /mnt/programs
+        for place in /tmp /run /var/tmp; do mount -t tmpfs -o mode=1777 tmpfs $place; done
+        mkdir -p {root} {programs}
+        mount --move /mnt/sandbox {root}
+        mount --move /mnt/programs {programs}
+        umount -R /sys/fs/cgroup
+        mount -t cgroup2 cgroup2 /sys/fs/cgroup
+        mkdir -p /run/systemd/system {root}/xdg
+        chmod 700 {root}/xdg
+        export XDG_RUNTIME_DIR={root}/xdg
+        {systemd} --user --unit=default.target --log-target=console --log-level=info > {root}/systemd.log 2>&1 &
+        wait",
+        root = sandbox.path().display(),
+        programs = delight_tests::binaries::dir().display(),
+        systemd = systemd.display(),
+    )
 }
 
 /// `systemctl restart` and `systemctl stop` of the unit, `kill -9` of its main process: under a real systemd, sessions are the
@@ -150,10 +159,15 @@ fn systemd_restart_keeps_sessions() {
         println!("skipped: systemd cannot run in private namespaces here:\n{}", log());
         return;
     }
+    // systemctl must stand in the same namespaces: systemd does not talk to processes it cannot see.
+    let inside_pid = kernel::descendants(manager.0.id())
+        .into_iter()
+        .find(|pid| kernel::process(*pid).is_some_and(|p| p.command.starts_with(systemd.to_str().unwrap())))
+        .unwrap();
     let systemctl = |arguments: &[&str]| {
         let output = sandbox
-            .command("systemctl")
-            .arg("--user")
+            .command("nsenter")
+            .args(["--target", &inside_pid.to_string(), "--mount", "--pid", "systemctl", "--user"])
             .args(arguments)
             .env("XDG_RUNTIME_DIR", sandbox.path().join("xdg"))
             .output()
