@@ -1,7 +1,6 @@
 //! `delight-relay` as a program: started, killed, started again, and behind its own TLS.
 
 use std::process::Stdio;
-use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde_json::json;
@@ -51,6 +50,8 @@ async fn killed_at_any_moment_it_has_what_it_acknowledged() {
     let path = format!("/v3/sessions/{}/messages", body["session"]["id"].as_str().unwrap());
     let mut acknowledged = 0_i64;
     for round in 0..5 {
+        let (progress, mut progressed) = tokio::sync::watch::channel(acknowledged);
+        let enough = acknowledged + 7 + 5 * round;
         let sending = async {
             let mut sent = acknowledged;
             loop {
@@ -65,11 +66,12 @@ async fn killed_at_any_moment_it_has_what_it_acknowledged() {
                     return sent;
                 }
                 sent += 1;
+                progress.send_replace(sent);
             }
         };
+        // In the middle of the stream of writes.
         let killing = async {
-            // Somewhere in the middle of the stream of writes.
-            tokio::time::sleep(Duration::from_millis(40 + 30 * round)).await;
+            timeout(SOON, progressed.wait_for(|sent| *sent >= enough)).await.unwrap().unwrap();
             child.kill().await.unwrap();
         };
         let (sent, ()) = tokio::join!(sending, killing);
