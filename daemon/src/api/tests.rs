@@ -108,6 +108,11 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // Also when the test has failed: no session outlives it.
+        let mut last = self.client();
+        last.ask(1, "daemon.stop", &json!({"stop_sessions": true}));
+        let mut answer = String::new();
+        let _ = last.read.read_line(&mut answer);
         let _ = self.end.send(true);
         if let Some(thread) = self.thread.take() {
             let ended = thread.join();

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use delight_core::actor::{Effects, Ticket};
-use delight_core::session::{Command, Happening, Input as SessionInput, Session};
+use delight_core::session::{Happening, Input as SessionInput, Session};
 use delight_core::supervisor::{Answer, Boot, Effect, Input, Opening, Supervisor};
 use delight_proto::id::SessionId;
 use delight_proto::refusal::{Code, Refusal};
@@ -51,7 +51,7 @@ impl SupervisorBody {
             }
             Effect::Deliver { id, ticket, origin, command } => {
                 self.shared.tickets.hand_to(ticket, id);
-                let must_arrive = ticket == Ticket::NOBODY || matches!(command, Command::Start);
+                let must_arrive = ticket == Ticket::NOBODY || command.must_arrive();
                 let mail = Box::new(SessionInput::Asked { ticket, origin, command });
                 self.deliver(id, if must_arrive { Ticket::NOBODY } else { ticket }, mail);
             }
@@ -81,7 +81,8 @@ impl SupervisorBody {
         let (mail, mailbox) = mpsc::channel(MAILBOX);
         self.sessions.insert(id, mail);
         let core = Box::new(Core::new(session, self.clock));
-        tokio::spawn(run_session(core, id, Arc::clone(&self.shared), mailbox));
+        while self.tasks.try_join_next().is_some() {}
+        self.tasks.spawn(run_session(core, id, Arc::clone(&self.shared), mailbox));
     }
 
     /// Puts mail into a session's mailbox. A full one answers `busy`; what nobody waits for (`NOBODY`) and must arrive

@@ -5,6 +5,7 @@ mod effects;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use delight_core::actor::Ticket;
 use delight_core::supervisor::{Boot, Input, Request, Supervisor};
@@ -12,6 +13,7 @@ use delight_proto::id::SessionId;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::Origin;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use crate::actor::{Clock, Core, Panicked, Tickets, Told, run};
 use crate::session::{self, Shared};
@@ -21,6 +23,9 @@ pub(crate) use changes::{Changes, Heard, line};
 /// Inputs that may wait for the supervisor. What fills it (callers, sessions) waits: each has at most one input to
 /// give at a time.
 pub(crate) const MAILBOX: usize = 1_024;
+
+/// How long sessions may take to work off what they hold when the daemon ends: a few writes to the store.
+const FINISHING: Duration = Duration::from_secs(2);
 
 /// Inputs are boxed: some carry whole records.
 pub(crate) type Mail = Box<Input>;
@@ -65,6 +70,8 @@ struct SupervisorBody {
     clock: Clock,
     mailbox: mpsc::Receiver<Mail>,
     sessions: HashMap<SessionId, mpsc::Sender<session::Mail>>,
+    /// The sessions' actors.
+    tasks: JoinSet<()>,
     changes: changes::Sender,
     ready: Option<oneshot::Sender<u32>>,
 }
@@ -92,14 +99,31 @@ pub(crate) async fn run_supervisor(
         clock,
         mailbox,
         sessions: HashMap::new(),
+        tasks: JoinSet::new(),
         changes: changes::Sender::new(),
         ready: Some(ready),
     };
     if let Err(Panicked(reason)) = body.boot(&mut core, boot).await {
         return Ended::Fault(reason);
     }
-    match run(&mut core, &mut body).await {
+    let ended = match run(&mut core, &mut body).await {
         Ok(()) => Ended::Asked,
         Err(Panicked(reason)) => Ended::Fault(reason),
+    };
+    body.let_sessions_finish().await;
+    ended
+}
+
+impl SupervisorBody {
+    /// What sessions have decided is stored and told before the daemon ends: their mailboxes are closed, and each
+    /// ends when it has worked off what it holds.
+    async fn let_sessions_finish(mut self) {
+        self.mailbox.close();
+        drop(self.mailbox);
+        self.sessions.clear();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(FINISHING, all).await.is_err() {
+            tracing::warn!("some sessions were still busy when the daemon ended");
+        }
     }
 }
