@@ -9,6 +9,7 @@
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -91,5 +92,39 @@ impl Paired {
             }
         });
         Ok(base64::encode(&bundle::seal(offer.as_bytes(), &plaintext, ephemeral, nonce)?))
+    }
+}
+
+/// The number that people compare on both screens after a pairing: 0 to 999,999, shown as six digits.
+///
+/// The first eight bytes (big-endian) of SHA-256(`delight pairing number 1` ‖ offer's public key ‖ account's content
+/// public key), modulo one million. The phone derives it of the offer it scanned and its own account, the machine of its own
+/// offer and the account it was given. A server that answered the offer with an account of its own would have to
+/// meet a number it does not know: the content public key is never sent to it in clear.
+#[must_use]
+pub fn comparison_number(offer: &PairingPublic, account: &ContentPublic) -> u32 {
+    let mut hash = Sha256::new();
+    hash.update(b"delight pairing number 1");
+    hash.update(offer.as_bytes());
+    hash.update(account.as_bytes());
+    let digest: [u8; 32] = hash.finalize().into();
+    let word = digest.iter().take(8).fold(0_u64, |word, byte| (word << 8) | u64::from(*byte));
+    // Less than a million, so it fits.
+    u32::try_from(word % 1_000_000).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_compared_number_is_fixed_by_both_keys() {
+        let offer = PairingPublic::from_bytes([1; 32]);
+        let account = ContentPublic::from_bytes([2; 32]);
+        let number = comparison_number(&offer, &account);
+        // printf 'delight pairing number 1' plus 32 × 01 and 32 × 02, through sha256sum.
+        assert_eq!(number, 645_346);
+        assert_ne!(number, comparison_number(&PairingPublic::from_bytes([3; 32]), &account));
+        assert_ne!(number, comparison_number(&offer, &ContentPublic::from_bytes([3; 32])));
     }
 }
