@@ -269,3 +269,18 @@ fn nothing_is_left_unfinished() {
         }
     }
 }
+
+/// Nothing that runs on the owner's machine trusts what a C library trusts (deny.toml makes one exception, for the sdk).
+#[test]
+fn the_owners_programs_link_no_foreign_tls() {
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().unwrap();
+    let names: BTreeMap<&str, &str> = packages.iter().map(|p| (text(p, "id"), text(p, "name"))).collect();
+    let linked = linked(&metadata);
+    for program in ["delightd", "delight-holder", "delightctl"] {
+        let (id, _) = names.iter().find(|(_, name)| **name == program).unwrap();
+        for banned in ["native-tls", "openssl-sys"] {
+            assert!(!below(id, &linked).iter().any(|dep| names[dep] == banned), "{program} links {banned}");
+        }
+    }
+}
