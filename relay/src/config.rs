@@ -253,6 +253,9 @@ impl Config {
                 "give at least 2000000: room for two packets",
             );
         }
+        if limits.connections == 0 || limits.connections > 1_000_000 {
+            return senseless("limits.connections", limits.connections.to_string(), "give 1 to 1000000");
+        }
         for (key, value) in [
             ("limits.anonymous_per_second", limits.anonymous_per_second),
             ("limits.account_per_second", limits.account_per_second),
@@ -351,6 +354,7 @@ mod tests {
     fn values_without_sense_are_refused_by_name() {
         for (text, key) in [
             ("limits.value = 10", "limits.value"),
+            ("limits.connections = 0", "limits.connections"),
             ("limits.body = 10", "limits.body"),
             ("limits.outbox = 10", "limits.outbox"),
             ("limits.events_per_second = 0", "limits.events_per_second"),

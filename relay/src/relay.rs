@@ -162,13 +162,9 @@ async fn run(
     if timeout(ENDING, connections.wait()).await.is_err() {
         tracing::warn!("some connections did not finish in time and were left behind");
     }
-    // Sockets are tasks of their own and have heard that it ends; each leaves by itself.
-    let gone = async {
-        while shared.hub.sockets() > 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    if timeout(ENDING, gone).await.is_err() {
+    // Sockets are tasks of their own and have heard that it ends; when all places are free they have left.
+    let places = u32::try_from(shared.config.limits.connections).unwrap_or(u32::MAX);
+    if timeout(ENDING, shared.places.acquire_many(places)).await.is_err() {
         tracing::warn!("some sockets did not close in time");
     }
     if upkeep.await.is_err() {

@@ -4,21 +4,24 @@
 //! be understood is answered as an error where it asks for an answer, and is otherwise told by an `error` event: what a
 //! client believes to have sent never vanishes silently.
 
+mod call;
+mod message;
+mod versioned;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::packet;
 use super::peer::Peer;
 use crate::clock;
 use crate::presence::Kind;
-use crate::rpc;
 use crate::shared::Shared;
-use crate::store::{StoreError, Versioned, access_key, machine, message, session};
-use crate::update::{Ephemeral, Publication, Recipients};
+use crate::store::{StoreError, access_key, machine, session};
+use crate::update::{Publication, Recipients};
 
 /// Longest id or key a client may name.
 const NAME_MAX: usize = 256;
@@ -47,14 +50,6 @@ fn complain(peer: &Peer, event: &str, message: &str) {
 }
 
 #[derive(Deserialize)]
-struct Text<'a> {
-    sid: String,
-    message: String,
-    #[serde(rename = "localId", default, borrow)]
-    local_id: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
 struct SessionAlive {
     sid: String,
     #[serde(default)]
@@ -70,51 +65,6 @@ struct SessionOnly {
 #[serde(rename_all = "camelCase")]
 struct MachineOnly {
     machine_id: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SessionUpdate {
-    sid: String,
-    expected_version: i64,
-    metadata: Option<String>,
-    /// Outer `None`: not named at all, which is not the same as taken away.
-    #[serde(default, deserialize_with = "named")]
-    agent_state: Option<Option<String>>,
-}
-
-fn named<'de, D: serde::Deserializer<'de>>(input: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(input).map(Some)
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct MachineUpdate {
-    machine_id: String,
-    expected_version: i64,
-    metadata: Option<String>,
-    daemon_state: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Usage {
-    key: String,
-    session_id: Option<String>,
-    tokens: Value,
-    cost: Value,
-}
-
-#[derive(Deserialize)]
-struct Method {
-    method: String,
-}
-
-#[derive(Deserialize)]
-struct Call<'a> {
-    method: String,
-    #[serde(default, borrow)]
-    params: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -205,231 +155,6 @@ impl<'a> Event<'a> {
 
     fn fits(&self, value: &str) -> bool {
         value.len() <= self.shared.config.limits.value
-    }
-
-    async fn message(self) -> Result<(), StoreError> {
-        let Some(Text { sid, message, local_id }) = self.read() else { return self.misunderstood("message") };
-        // As upstream: a localId that is not a string is none.
-        let local_id = local_id.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
-        let refusal = if !self.fits(&message) {
-            Some("the message is too large")
-        } else if local_id.as_ref().is_some_and(|id| id.is_empty() || id.len() > NAME_MAX) {
-            Some("the localId is empty or too long")
-        } else {
-            None
-        };
-        let (peer, ack) = (Arc::clone(self.peer), self.ack);
-        let answer = move |result: Result<message::Receipt, &str>| match result {
-            Ok(receipt) => reply(&peer, ack, &json!({ "ok": true, "message": receipt })),
-            Err(why) => {
-                reply(&peer, ack, &json!({ "ok": false, "error": why }));
-                if ack.is_none() {
-                    complain(&peer, "message", why);
-                }
-            }
-        };
-        if let Some(why) = refusal {
-            answer(Err(why));
-            return Ok(());
-        }
-        let (account, sender) = (self.peer.account.clone(), self.peer.number);
-        let batch = vec![message::New { content: message, local_id }];
-        self.shared
-            .store
-            .submit(
-                move |write| message::store(write, &account, &sid, batch, Some(sender)),
-                move |stored| match stored.map(|receipts| receipts.and_then(|mut all| all.pop())) {
-                    Ok(Some(receipt)) => answer(Ok(receipt)),
-                    Ok(None) => answer(Err("Session not found")),
-                    Err(_) => answer(Err("the message could not be stored")),
-                },
-            )
-            .await
-    }
-
-    async fn update_session(self, field: session::Field) -> Result<(), StoreError> {
-        let (event, name) = match field {
-            session::Field::Metadata => ("update-metadata", "metadata"),
-            session::Field::AgentState => ("update-state", "agentState"),
-        };
-        let Some(SessionUpdate { sid, expected_version, metadata, agent_state }) = self.read() else {
-            return self.misunderstood(event);
-        };
-        let value = match field {
-            // Metadata cannot be taken away, an agent state can.
-            session::Field::Metadata if metadata.is_none() => return self.misunderstood(event),
-            session::Field::Metadata => metadata,
-            session::Field::AgentState => match agent_state {
-                Some(value) => value,
-                None => return self.misunderstood(event),
-            },
-        };
-        if value.as_deref().is_some_and(|value| !self.fits(value)) {
-            reply(self.peer, self.ack, &json!({ "result": "error", "message": "the value is too large" }));
-            return Ok(());
-        }
-        let account = self.peer.account.clone();
-        let told = value.clone();
-        let answer = self.versioned(name, "Session not found", told);
-        self.shared
-            .store
-            .submit(
-                move |write| {
-                    session::replace(write, &account, &sid, field, value.as_deref(), expected_version)
-                },
-                answer,
-            )
-            .await
-    }
-
-    async fn update_machine(self, field: machine::Field) -> Result<(), StoreError> {
-        let (event, name) = match field {
-            machine::Field::Metadata => ("machine-update-metadata", "metadata"),
-            machine::Field::DaemonState => ("machine-update-state", "daemonState"),
-        };
-        let Some(MachineUpdate { machine_id, expected_version, metadata, daemon_state }) = self.read() else {
-            return self.misunderstood(event);
-        };
-        let value = match field {
-            machine::Field::Metadata => metadata,
-            machine::Field::DaemonState => daemon_state,
-        };
-        let Some(value) = value else { return self.misunderstood(event) };
-        if !self.fits(&value) {
-            reply(self.peer, self.ack, &json!({ "result": "error", "message": "the value is too large" }));
-            return Ok(());
-        }
-        let account = self.peer.account.clone();
-        let answer = self.versioned(name, "Machine not found", Some(value.clone()));
-        self.shared
-            .store
-            .submit(
-                move |write| machine::replace(write, &account, &machine_id, field, &value, expected_version),
-                answer,
-            )
-            .await
-    }
-
-    /// The acknowledgement of a versioned change.
-    fn versioned(
-        &self,
-        name: &'static str,
-        absent: &'static str,
-        value: Option<String>,
-    ) -> impl FnOnce(Result<Versioned, StoreError>) + Send + 'static {
-        let (peer, ack) = (Arc::clone(self.peer), self.ack);
-        move |result| {
-            let answer = match result {
-                Ok(Versioned::Done(version)) => {
-                    json!({ "result": "success", "version": version, name: value })
-                }
-                Ok(Versioned::Mismatch { version, value }) => {
-                    json!({ "result": "version-mismatch", "version": version, name: value })
-                }
-                Ok(Versioned::Absent) => json!({ "result": "error", "message": absent }),
-                Err(_) => json!({ "result": "error", "message": "the change could not be stored" }),
-            };
-            reply(&peer, ack, &answer);
-        }
-    }
-
-    async fn usage(self) -> Result<(), StoreError> {
-        let Some(Usage { key, session_id, tokens, cost }) = self.read() else {
-            return self.misunderstood("usage-report");
-        };
-        let counted = |value: &Value| value.get("total").is_some_and(Value::is_number);
-        if !counted(&tokens) || !counted(&cost) || key.len() > NAME_MAX {
-            reply(
-                self.peer,
-                self.ack,
-                &json!({ "success": false, "error": "Invalid usage: totals are missing" }),
-            );
-            return Ok(());
-        }
-        // Passed on to whoever watches; nothing is kept, so there is nothing to query later.
-        let Some(session) = session_id else {
-            reply(self.peer, self.ack, &json!({ "success": true }));
-            return Ok(());
-        };
-        let (account, peer, ack) = (self.peer.account.clone(), Arc::clone(self.peer), self.ack);
-        self.shared
-            .store
-            .submit(
-                move |write| {
-                    if !session::exists(write.db, &account, &session)? {
-                        return Ok(false);
-                    }
-                    let body = Ephemeral::Usage {
-                        id: &session,
-                        key: &key,
-                        tokens: &tokens,
-                        cost: &cost,
-                        timestamp: write.now,
-                    };
-                    let told = Publication::ephemeral(&account, Recipients::Watchers, &body)?;
-                    write.tell(told);
-                    Ok(true)
-                },
-                move |result| match result {
-                    Ok(true) => reply(&peer, ack, &json!({ "success": true })),
-                    _ => reply(&peer, ack, &json!({ "success": false, "error": "Session not found" })),
-                },
-            )
-            .await
-    }
-
-    fn register(self, event: &str) -> Result<(), StoreError> {
-        let action = event.trim_start_matches("rpc-");
-        let tell = |name: &str, payload: Value| {
-            self.peer.send(packet::event(name, &payload.to_string()).into());
-        };
-        let method = self.read::<Method>().map(|one| one.method);
-        let Some(method) = method.filter(|name| !name.is_empty() && name.len() <= rpc::METHOD_MAX) else {
-            tell("rpc-error", json!({ "type": action, "error": "Invalid method name" }));
-            return Ok(());
-        };
-        if action == "unregister" {
-            self.shared.hub.unregister(self.peer, &method);
-            tell("rpc-unregistered", json!({ "method": method }));
-        } else if self.shared.hub.register(self.peer, &method) {
-            tell("rpc-registered", json!({ "method": method }));
-        } else {
-            tell("rpc-error", json!({ "type": action, "error": "Too many methods" }));
-        }
-        Ok(())
-    }
-
-    fn call(self) -> Result<(), StoreError> {
-        let fail = |why: &str| reply(self.peer, self.ack, &json!({ "ok": false, "error": why }));
-        let Some(Call { method, params }) = self.read() else {
-            fail("Invalid parameters: method is required");
-            return Ok(());
-        };
-        if method.is_empty() || method.len() > rpc::METHOD_MAX {
-            fail("Invalid parameters: method is required");
-            return Ok(());
-        }
-        let Ok(permit) = Arc::clone(self.calls).try_acquire_owned() else {
-            fail("Too many calls are waiting for answers");
-            return Ok(());
-        };
-        let (shared, peer, ack) = (Arc::clone(self.shared), Arc::clone(self.peer), self.ack);
-        let params = params.map(RawValue::to_owned);
-        tokio::spawn(async move {
-            let result = tokio::select! {
-                result = rpc::call(&shared, &peer, &method, params.as_deref()) => result,
-                // Nobody is left to hear the answer.
-                () = peer.closing.cancelled() => return,
-            };
-            drop(permit);
-            let Some(ack) = ack else { return };
-            let answer = match result {
-                Ok(result) => format!(r#"{{"ok":true,"result":{result}}}"#),
-                Err(why) => json!({ "ok": false, "error": why }).to_string(),
-            };
-            peer.send(packet::ack(ack, &answer).into());
-        });
-        Ok(())
     }
 
     /// D's free-form note to the watchers of the account.
