@@ -122,12 +122,17 @@ impl Hub {
         let mut accounts = self.accounts();
         let Some(account) = accounts.get_mut(&peer.account) else { return false };
         let is_mine = |other: &Arc<Peer>| Arc::ptr_eq(other, peer);
-        let mine = account.methods.values().filter(|providers| providers.iter().any(is_mine)).count();
-        if mine >= METHODS_MAX {
+        let providers = account.methods.entry(method.to_owned()).or_default();
+        let before = providers.len();
+        providers.retain(|other| !is_mine(other));
+        // Counted at the socket: counting here would look through the methods of all the account's sockets.
+        if providers.len() == before && peer.methods.fetch_add(1, Ordering::Relaxed) >= METHODS_MAX {
+            peer.methods.fetch_sub(1, Ordering::Relaxed);
+            if providers.is_empty() {
+                account.methods.remove(method);
+            }
             return false;
         }
-        let providers = account.methods.entry(method.to_owned()).or_default();
-        providers.retain(|other| !is_mine(other));
         providers.push(Arc::clone(peer));
         account.departed.remove(provider_id(method));
         account.registered.notify_waiters();
@@ -139,7 +144,9 @@ impl Hub {
         let mut accounts = self.accounts();
         let Some(account) = accounts.get_mut(&peer.account) else { return };
         if let Some(providers) = account.methods.get_mut(method) {
+            let before = providers.len();
             providers.retain(|other| !Arc::ptr_eq(other, peer));
+            peer.methods.fetch_sub(before - providers.len(), Ordering::Relaxed);
             if providers.is_empty() {
                 account.methods.remove(method);
             }
@@ -261,6 +268,23 @@ mod tests {
         hub.leave(&old, now);
         assert_eq!(who(), Some(2));
         assert!(hub.provider("b", "m:ping", true, Duration::ZERO, now).is_err(), "another account");
+    }
+
+    #[test]
+    fn one_socket_answers_a_bounded_number_of_methods() {
+        let hub = Hub::default();
+        let machine = peer(1, "a", Scope::Machine("m".into()));
+        assert!(hub.join(Arc::clone(&machine), 10));
+        for number in 0..METHODS_MAX {
+            assert!(hub.register(&machine, &format!("m:{number}")));
+        }
+        assert!(!hub.register(&machine, "m:more"));
+        assert!(hub.register(&machine, "m:0"), "one it answers already is not one more");
+        hub.unregister(&machine, "m:more");
+        assert!(!hub.register(&machine, "m:more"));
+        hub.unregister(&machine, "m:0");
+        assert!(hub.register(&machine, "m:more"));
+        assert!(!hub.register(&machine, "m:0"));
     }
 
     #[test]

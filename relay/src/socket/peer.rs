@@ -1,7 +1,7 @@
 //! One connected socket as the rest of the relay sees it: who it is, and the bounded queue of what it is sent.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -36,6 +36,8 @@ pub(crate) struct Peer {
     pub(crate) since: Instant,
     /// The person is looking at this watcher now.
     pub(crate) watching: AtomicBool,
+    /// How many methods it answers.
+    pub(crate) methods: AtomicUsize,
     /// Ends the connection.
     pub(crate) closing: CancellationToken,
     outbox: Mutex<Outbox>,
@@ -72,6 +74,7 @@ impl Peer {
             scope,
             since: Instant::now(),
             watching: AtomicBool::new(watching),
+            methods: AtomicUsize::new(0),
             closing,
             outbox: Mutex::default(),
             ready: Notify::new(),
