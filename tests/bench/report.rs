@@ -36,9 +36,10 @@ impl Row {
             Goal::AtLeast(least, peer) => {
                 (format!("≥ {least}× {peer}"), ratio(peer).map(|r| (r, r >= least)))
             }
-            Goal::Below(most) => {
-                (format!("≤ {most} {}", self.unit), ours.map(|value| (value / most, value <= most)))
-            }
+            Goal::Below(most) => (
+                format!("≤ {most} {}", self.unit),
+                ours.map(|value| (if most > 0.0 { value / most } else { value }, value <= most)),
+            ),
         }
     }
 }
