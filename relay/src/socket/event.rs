@@ -1,7 +1,7 @@
 //! What clients say over a socket, read and carried out in the order in which it came.
 //!
 //! Writes are queued in that order and answered when they are durable; nothing here waits for one. An event that cannot
-//! be understood is answered as an error where it asks for an answer, and is otherwise told by an `error` event: what a
+//! be understood is answered as an error where it asks for an answer, and is otherwise told by `event-refused`: what a
 //! client believes to have sent never vanishes silently.
 
 mod call;
@@ -43,10 +43,10 @@ fn reply(peer: &Peer, ack: Option<u64>, answer: &impl Serialize) {
     }
 }
 
-/// Says by an event what no acknowledgement can say.
+/// Says by an event what no acknowledgement can say. Not by `error`, which clients take for a refused login.
 fn complain(peer: &Peer, event: &str, message: &str) {
     let payload = json!({ "message": message, "event": event }).to_string();
-    peer.send(packet::event("error", &payload).into());
+    peer.send(packet::event("event-refused", &payload).into());
 }
 
 #[derive(Deserialize)]

@@ -47,7 +47,7 @@ async fn a_message_can_be_acknowledged_and_is_stored_once() {
     let unknown = socket.ask("message", json!({ "sid": "nowhere", "message": "Yw==" })).await;
     assert_eq!(unknown, json!({ "ok": false, "error": "Session not found" }));
     socket.emit("message", json!({ "sid": "nowhere", "message": "Yw==" })).await;
-    let told = socket.until(|event| event.name == "error").await.payload;
+    let told = socket.until(|event| event.name == "event-refused").await.payload;
     assert_eq!((&told["event"], &told["message"]), (&json!("message"), &json!("Session not found")));
 }
 

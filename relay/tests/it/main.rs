@@ -15,3 +15,4 @@ mod objects;
 mod presence;
 mod restart;
 mod rig;
+mod shapes;
