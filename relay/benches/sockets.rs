@@ -166,6 +166,8 @@ async fn main() {
         .unwrap();
     let sid = session["session"]["id"].as_str().unwrap().to_owned();
     let mut reader = connect(&address, &json!({ "token": token })).await;
+    // A socket that has not used any of what its event limit lets it do at once.
+    let mut caller = connect(&address, &json!({ "token": token })).await;
     let begun = Instant::now();
     let sending = tokio::spawn(async move {
         for number in 0..MESSAGES {

@@ -138,7 +138,13 @@ async fn serve(shared: Arc<Shared>, socket: WebSocket, closing: CancellationToke
     let login = async {
         let _turn = shared.logins.acquire().await.ok()?;
         sink.send(Message::Text(open.into())).await.ok()?;
-        stream.next().await?.ok()
+        // rust_socketio answers a ping nobody sent before it logs in, as servers of Socket.IO allow.
+        loop {
+            match stream.next().await?.ok()? {
+                Message::Text(frame) if matches!(packet::parse(&frame), Ok(Packet::Pong)) => {}
+                login => break Some(login),
+            }
+        }
     };
     let login = tokio::select! {
         login = timeout(LOGIN, login) => login.ok().flatten(),
