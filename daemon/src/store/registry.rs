@@ -1,5 +1,6 @@
 //! The spawn registry in sled: one record a session, a schema number, and what could not be read.
 
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -31,6 +32,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 pub(super) struct Registry {
     path: PathBuf,
     db: sled::Db,
+    /// sled's log file, for [`Registry::flush`].
+    log: File,
     sessions: sled::Tree,
     quarantine: sled::Tree,
 }
@@ -74,7 +77,8 @@ impl Registry {
             Ok(Err(e)) => return Err(damaged(e.to_string())),
             Err(panic) => return Err(damaged(format!("it is damaged ({})", panic_text(&panic)))),
         };
-        let registry = Self { path: path.to_owned(), db, sessions, quarantine };
+        let log = File::open(path.join("db")).map_err(|e| damaged(format!("its log: {e}")))?;
+        let registry = Self { path: path.to_owned(), db, log, sessions, quarantine };
         registry.check_schema(sessions_dir, damaged)?;
         Ok(registry)
     }
@@ -146,8 +150,12 @@ impl Registry {
     }
 
     /// Makes everything written so far durable.
+    ///
+    /// On Linux sled's own flush is a `sync_file_range`, which writes pages but neither the file's new length nor the
+    /// disk's cache: enough against `kill -9`, not against a power cut. Hence the `fdatasync` behind it.
     pub(super) fn flush(&self) -> Result<(), Refusal> {
-        self.db.flush().map(drop).map_err(|e| self.refuse("write", &e))
+        self.db.flush().map_err(|e| self.refuse("write", &e))?;
+        self.log.sync_data().map_err(|e| self.refuse("sync", &e))
     }
 
     fn refuse(&self, verb: &str, e: &dyn std::fmt::Display) -> Refusal {
