@@ -135,7 +135,7 @@ mod tests {
         let account =
             Account::import("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", Dialect::Happy).unwrap();
         assert_eq!(*account.export(), "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
-        assert_eq!(account.public_key(), "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGYxJVMbg=");
+        assert_eq!(account.public_key(), "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=");
         assert_eq!(format!("{account:?}"), "Account(Happy, …)");
     }
 

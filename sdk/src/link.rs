@@ -241,7 +241,7 @@ async fn live(
     let connecting = async {
         let client = match tokio::spawn(builder.connect()).await {
             Ok(Ok(client)) => client,
-            Ok(Err(error)) => return Err(failed(error.to_string())),
+            Ok(Err(error)) => return Err(failed(words(&error))),
             Err(_) => return Err(failed("the server's handshake is none".into())),
         };
         loop {
@@ -313,7 +313,7 @@ async fn put(client: &Client, question: Question, news: &mut mpsc::Receiver<News
             client.emit_with_ack(event, Payload::Text(value.into_iter().collect()), limit * 2, acknowledged);
         match timeout(SEND, sent).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(NotAnswered::NotSent(error.to_string())),
+            Ok(Err(error)) => return Err(NotAnswered::NotSent(words(&error))),
             // Part of it may have been written.
             Err(_) => {
                 return Err(NotAnswered::Perhaps(format!("not sent within {SEND:?}"), Kind::Unreachable));
@@ -339,6 +339,18 @@ async fn put(client: &Client, question: Question, news: &mut mpsc::Receiver<News
             Err(closed)
         }
     }
+}
+
+/// An error of the library's with its causes, which it does not name itself. It holds no payload.
+fn words(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        words.push_str(": ");
+        words.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    words
 }
 
 /// The first argument of an acknowledgement: the library gives all of them as one array.
