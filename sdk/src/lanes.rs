@@ -11,6 +11,7 @@ use delight_proto::sync::bounded::Name;
 use delight_proto::sync::socket::{ConnectAuth, Scope};
 use serde_json::Value;
 use tokio::sync::{Mutex as TurnLock, OwnedMutexGuard, Semaphore, mpsc};
+use tokio::time::timeout;
 
 use crate::error::{Error, Kind};
 use crate::http::{Http, json};
@@ -77,11 +78,20 @@ impl Lanes {
         if let Some(link) = self.listening_turn() {
             return link.ask(event, Some(value), limit).await.map_err(not_answered);
         }
-        let Ok(_permit) = self.permits.acquire().await else { return Err(Error::shutting_down()) };
+        let begun = Instant::now();
+        let late = || {
+            Error::new(Kind::Busy, "a call through the server", "calls before it took all the time it had")
+        };
+        let Ok(permit) = timeout(limit, self.permits.acquire()).await else { return Err(late()) };
+        let Ok(_permit) = permit else { return Err(Error::shutting_down()) };
         let link = match self.take_idle() {
             Some(link) => link,
             None => self.open(None).await?,
         };
+        let limit = limit.saturating_sub(begun.elapsed());
+        if limit.is_zero() {
+            return Err(late());
+        }
         let answer = link.ask(event, Some(value), limit).await.map_err(not_answered);
         if !link.is_spent() {
             locked(&self.idle).push((Instant::now(), link));
@@ -113,7 +123,7 @@ impl Lanes {
         let mut answers = false;
         loop {
             let ended = async { end.wait_for(Option::is_some).await.ok().and_then(|why| why.clone()) };
-            if let Ok(why) = tokio::time::timeout(every, ended).await {
+            if let Ok(why) = timeout(every, ended).await {
                 return why
                     .map_or_else(|| over("it broke".into(), false), |why| over(why.reason, why.refused));
             }

@@ -244,13 +244,11 @@ async fn live(
             Ok(Err(error)) => return Err(failed(words(&error))),
             Err(_) => return Err(failed("the server's handshake is none".into())),
         };
-        loop {
-            match news.recv().await {
-                Some(News::Welcome) => return Ok(client),
-                Some(News::Refused(reason)) => return Err(Closed { reason, refused: true }),
-                Some(News::Broken(reason)) => return Err(failed(reason)),
-                Some(News::Ended) | None => return Err(failed("the server closed the connection".into())),
-            }
+        match news.recv().await {
+            Some(News::Welcome) => Ok(client),
+            Some(News::Refused(reason)) => Err(Closed { reason, refused: true }),
+            Some(News::Broken(reason)) => Err(failed(reason)),
+            Some(News::Ended) | None => Err(failed("the server closed the connection".into())),
         }
     };
     let client = match timeout(CONNECT, connecting).await {

@@ -338,7 +338,7 @@ impl State {
         let fetch = PageMessages { sid: session.clone(), order: PageOrder::After(after), limit: PAGE };
         let (http, session) = (Arc::clone(&self.http), session.clone());
         self.effects.run(async move { http.call(&fetch).await }, move |state, answer| {
-            state.take_page(&session, answer)
+            state.take_page(&session, answer);
         });
     }
 

@@ -102,7 +102,8 @@ impl Phone {
         thread.map(drop).map_err(|error| Error::new(Kind::System, "listening", error.to_string()))
     }
 
-    /// Ends the phone: whatever is open is answered, nothing is left running. Cancel safe: it ends all the same.
+    /// Ends the phone: when this returns, whatever was open is answered. Its connections take their leave within another
+    /// second, on threads of their own. Cancel safe: it ends all the same.
     pub async fn shutdown(&self) {
         self.dispatcher.end().await;
     }
@@ -159,14 +160,14 @@ impl Phone {
     /// for the directory. Asked again by itself when the connection breaks: the key makes that one session.
     pub fn spawn(&self, machine_id: &str, request: SpawnRequest) -> Ticket<Spawn> {
         self.on(machine(machine_id), move |state, target, reply| {
-            state.spawn(target.id().clone(), request, reply)
+            state.spawn(target.id().clone(), request, reply);
         })
     }
 
     /// Starts an ended session again.
     pub fn resume(&self, machine_id: &str, request: ResumeRequest) -> Ticket<Spawn> {
         self.on(machine(machine_id), move |state, target, reply| {
-            state.resume(target.id().clone(), request, reply)
+            state.resume(target.id().clone(), request, reply);
         })
     }
 
@@ -176,24 +177,24 @@ impl Phone {
             Ok(session_id) => MachineRequest::StopSession(StopSession { session_id }),
             Err(error) => return Ticket::ready(Err(error)),
         };
-        self.machine_call(machine_id, request, true, words)
+        self.machine_call(machine_id, &request, true, words)
     }
 
     /// Stops a machine's daemon; its sessions go on.
     pub fn stop_daemon(&self, machine_id: &str) -> Ticket<String> {
-        self.machine_call(machine_id, MachineRequest::StopDaemon(NoParams {}), false, words)
+        self.machine_call(machine_id, &MachineRequest::StopDaemon(NoParams {}), false, words)
     }
 
     /// Whether a machine's daemon answers.
     pub fn ping(&self, machine_id: &str) -> Ticket<()> {
-        self.machine_call(machine_id, MachineRequest::Ping(NoParams {}), true, |value| {
+        self.machine_call(machine_id, &MachineRequest::Ping(NoParams {}), true, |value| {
             read_done("ping", value)
         })
     }
 
     /// A machine's sessions as it knows them itself.
     pub fn machine_sessions(&self, machine_id: &str) -> Ticket<MachineSessions> {
-        self.machine_call(machine_id, MachineRequest::ListSessions(NoParams {}), true, |value| {
+        self.machine_call(machine_id, &MachineRequest::ListSessions(NoParams {}), true, |value| {
             read_answer("a machine's sessions", value)
         })
     }
@@ -206,7 +207,7 @@ impl Phone {
     ) -> Ticket<T> {
         let repeatable = only_reads(&request);
         let read = reader(&request);
-        self.machine_call(machine_id, MachineRequest::Files(request), repeatable, read)
+        self.machine_call(machine_id, &MachineRequest::Files(request), repeatable, read)
     }
 
     /// One of the file and shell methods of a session. `T` is the answer that the request's documentation names. A command
@@ -218,25 +219,25 @@ impl Phone {
     ) -> Ticket<T> {
         let repeatable = only_reads(&request);
         let read = reader(&request);
-        self.session_call(session_id, SessionRequest::Files(request), repeatable, read)
+        self.session_call(session_id, &SessionRequest::Files(request), repeatable, read)
     }
 
     /// Ends the running turn.
     pub fn abort(&self, session_id: &str) -> Ticket<()> {
         let request = SessionRequest::Abort(Abort::default());
-        self.session_call(session_id, request, false, |value| read_done("abort", value))
+        self.session_call(session_id, &request, false, |value| read_done("abort", value))
     }
 
     /// Decides about a permission the agent asks for; done when the agent has accepted it. The same decision again is
     /// no error, another one is.
     pub fn decide(&self, session_id: &str, decision: PermissionDecision) -> Ticket<()> {
         let request = SessionRequest::Permission(decision);
-        self.session_call(session_id, request, true, |value| read_done("a decision", value))
+        self.session_call(session_id, &request, true, |value| read_done("a decision", value))
     }
 
     /// Ends a session and archives it.
     pub fn kill(&self, session_id: &str) -> Ticket<String> {
-        self.session_call(session_id, SessionRequest::Kill(NoParams {}), true, words)
+        self.session_call(session_id, &SessionRequest::Kill(NoParams {}), true, words)
     }
 
     /// Hands control over; true when this one drives then. Until it is answered the session shows as switching.
@@ -267,7 +268,7 @@ impl Phone {
     /// stored in the order in which they were asked for, each once, however often the connection breaks.
     pub fn send(&self, session_id: &str, words: Words) -> Ticket<Sent> {
         self.on(session(session_id), move |state, target, reply| {
-            state.send(&target.id().clone(), words, reply)
+            state.send(&target.id().clone(), words, reply);
         })
     }
 
@@ -341,7 +342,7 @@ impl Phone {
     fn machine_call<T: Send + 'static>(
         &self,
         id: &str,
-        request: MachineRequest,
+        request: &MachineRequest,
         repeatable: bool,
         read: impl FnOnce(&Value) -> Result<T, Error> + Send + 'static,
     ) -> Ticket<T> {
@@ -352,7 +353,7 @@ impl Phone {
     fn session_call<T: Send + 'static>(
         &self,
         id: &str,
-        request: SessionRequest,
+        request: &SessionRequest,
         repeatable: bool,
         read: impl FnOnce(&Value) -> Result<T, Error> + Send + 'static,
     ) -> Ticket<T> {

@@ -40,18 +40,24 @@ impl State {
         }
         request.machine_id.get_or_insert_with(|| machine.clone());
         let wire = MachineRequest::Spawn(Box::new(request.clone()));
-        self.start(machine, wire, Some(request), reply);
+        self.start(machine, &wire, Some(request), reply);
     }
 
     /// Starts an ended session again.
     pub(crate) fn resume(&mut self, machine: Id, mut request: ResumeRequest, reply: Reply<Spawn>) {
         match keyed(&mut request.client_request_id) {
-            Ok(()) => self.start(machine, MachineRequest::Resume(request), None, reply),
+            Ok(()) => self.start(machine, &MachineRequest::Resume(request), None, reply),
             Err(error) => reply.send(Err(error)),
         }
     }
 
-    fn start(&mut self, machine: Id, wire: MachineRequest, spawn: Option<SpawnRequest>, reply: Reply<Spawn>) {
+    fn start(
+        &mut self,
+        machine: Id,
+        wire: &MachineRequest,
+        spawn: Option<SpawnRequest>,
+        reply: Reply<Spawn>,
+    ) {
         let target = Target::Machine(machine);
         let prepared =
             wire.params().map_err(Error::from).and_then(|params| Ok((params, self.caller(&target)?)));

@@ -203,14 +203,14 @@ impl State {
                 match event {
                     ServerEvent::Update(update) => self.hear_update(update.body),
                     ServerEvent::Ephemeral(event) => self.hear_ephemeral(event),
-                    ServerEvent::Unknown { name, .. } => self.skip(name),
+                    ServerEvent::Unknown { name, .. } => self.skip(&name),
                     // For providers of methods; a phone is none.
                     _ => {}
                 }
             }
             Err(refusal) => {
                 // What it told of cannot be read, so it is fetched.
-                self.skip(format!("{}: {refusal}", heard.name));
+                self.skip(&format!("{}: {refusal}", heard.name));
                 if heard.name == "update" || heard.name == "message" {
                     self.refresh_again(Listing::Machines);
                     self.refresh_again(Listing::Sessions);
@@ -222,7 +222,7 @@ impl State {
         }
     }
 
-    fn skip(&self, what: String) {
+    fn skip(&self, what: &str) {
         tracing::debug!(%what, "skipped something the server said");
         self.tell(PhoneEvent::Skipped(what.chars().take(200).collect()));
     }
@@ -236,7 +236,7 @@ impl State {
             UpdateBody::NewMachine(_) => self.refresh_again(Listing::Machines),
             UpdateBody::UpdateMachine(change) => self.change_machine(&change),
             UpdateBody::DeleteMachine(gone) => self.forget_machine(&gone.machine_id),
-            UpdateBody::Unknown { kind, .. } => self.skip(format!("an update of kind {kind}")),
+            UpdateBody::Unknown { kind, .. } => self.skip(&format!("an update of kind {kind}")),
         }
     }
 
@@ -253,7 +253,7 @@ impl State {
             Ephemeral::SessionEvent(event) => self.tell(PhoneEvent::Attention(event)),
             // Hints whose substance comes as a state or is not the phone's to keep.
             Ephemeral::Usage(_) | Ephemeral::PermissionRequest(_) => {}
-            Ephemeral::Unknown { kind, .. } => self.skip(format!("an ephemeral event of kind {kind}")),
+            Ephemeral::Unknown { kind, .. } => self.skip(&format!("an ephemeral event of kind {kind}")),
         }
     }
 }

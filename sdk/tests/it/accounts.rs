@@ -1,9 +1,9 @@
 //! Accounts: logging in, and what one never sees of another.
 
-use delight_sdk::{Account, Dialect, Kind, Phone, Words};
+use delight_sdk::{Account, Dialect, Kind, Phone, PhoneEvent, Words};
 
 use crate::desk::{Desk, silent};
-use crate::rig::{Rig, account, must};
+use crate::rig::{Rig, account, hear, must};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_logs_in_on_every_device_it_is_brought_to() {
@@ -62,4 +62,20 @@ async fn a_server_that_is_not_there_is_unreachable_and_nothing_else() {
     let error = must("the machines", phone.machines()).await.unwrap_err();
     assert_eq!(error.kind, Kind::Unreachable, "{error}");
     assert!(error.retry && !error.perhaps_done);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_the_server_forgot_is_renewed_by_itself() {
+    let mut rig = Rig::start().await;
+    let account = account();
+    let desk = Desk::start(&rig.base, &account, &[], silent()).await;
+    let phone = rig.phone(&account).await;
+    assert_eq!(must("the machines", phone.machines()).await.unwrap().len(), 1);
+    drop(desk);
+    let mut events = phone.subscribe();
+    rig.stop().await;
+    hear("it is away", &mut events, |event| matches!(event, PhoneEvent::Disconnected(_)).then_some(())).await;
+    rig.go_on_without_memory().await;
+    hear("it is back", &mut events, |event| (event == PhoneEvent::Connected).then_some(())).await;
+    assert!(must("the machines", phone.machines()).await.unwrap().is_empty());
 }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Rig {
-    _directory: TempDir,
+    directory: TempDir,
     config: Config,
     relay: Option<Handle>,
     pub(crate) base: String,
@@ -35,7 +35,7 @@ impl Rig {
         let relay = Relay::start(config.clone()).await.unwrap();
         config.listen = relay.address();
         let base = format!("http://{}", relay.address());
-        Self { _directory: directory, config, relay: Some(relay), base }
+        Self { directory, config, relay: Some(relay), base }
     }
 
     pub(crate) async fn stop(&mut self) {
@@ -44,6 +44,12 @@ impl Rig {
 
     pub(crate) async fn go_on(&mut self) {
         self.relay = Some(Relay::start(self.config.clone()).await.unwrap());
+    }
+
+    /// The relay starts again knowing nothing: neither accounts nor the tokens it gave.
+    pub(crate) async fn go_on_without_memory(&mut self) {
+        self.config.data_dir = self.directory.path().join("other");
+        self.go_on().await;
     }
 
     pub(crate) fn server(&self) -> Server {
