@@ -1,6 +1,6 @@
 //! `delight-bench-floor LOG COMMAND…`: the smallest holder that appends a log.
 //!
-//! One PTY, one child, output appended to LOG and copied to standard output; nothing else: no client, no screen, no
+//! One PTY, one child, output appended to LOG and copied to standard output, input copied in; nothing else: no client, no screen, no
 //! protocol, no record framing. What it costs is what the work costs; what others cost beyond it is their own.
 //!
 //! `delight-bench-floor --stamp FILE` is the child whose first instruction the benches time: it writes the monotonic clock
@@ -29,6 +29,9 @@ fn main() -> io::Result<()> {
     command.args(arguments);
     let mut child = pair.slave.spawn_command(command).map_err(io::Error::other)?;
     drop(pair.slave);
+    let mut keys = pair.master.take_writer().map_err(io::Error::other)?;
+    // It ends with the program: nobody waits for it.
+    std::thread::spawn(move || io::copy(&mut io::stdin(), &mut keys));
     let mut log = std::fs::File::create(log)?;
     let mut reader = pair.master.try_clone_reader().map_err(io::Error::other)?;
     let mut out = io::stdout().lock();
