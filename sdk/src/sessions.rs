@@ -16,7 +16,7 @@ use crate::control::{Control, ControlInput, ControlState, Driver, Presence};
 use crate::error::{Error, Kind};
 use crate::event::PhoneEvent;
 use crate::http::Http;
-use crate::messages::Mail;
+use crate::mail::Mail;
 use crate::sealed::Kept;
 use crate::state::{Listing, State};
 use crate::timeline::Timeline;

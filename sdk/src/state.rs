@@ -25,7 +25,10 @@ use crate::sessions::SessionEntry;
 
 /// Before attempt *n* to connect: any time up to this, doubled *n* times.
 const BACKOFF: Duration = Duration::from_millis(250);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+/// Shorter than a daemon's: somebody looks at a phone.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
+/// Before a list that changed and could not be fetched is asked for again.
+const LIST_AGAIN: Duration = Duration::from_secs(1);
 /// A connection that lived for so long clears the count of failures.
 const STABLE: Duration = Duration::from_secs(10);
 /// How often a silent connection is asked for a sign of life, and for how long it may be silent then.
@@ -184,8 +187,7 @@ impl State {
             self.fetch(listing);
         } else if answer.as_ref().is_err_and(|error| error.retry) && self.connected {
             // Nobody asked for it, so nobody else will ask again.
-            let wait = LONGEST_BACKOFF / 10;
-            self.effects.run(async move { sleep(wait).await }, move |state, ()| {
+            self.effects.run(sleep(LIST_AGAIN), move |state, ()| {
                 if state.connected {
                     state.refresh_again(listing);
                 }

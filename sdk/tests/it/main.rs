@@ -11,6 +11,7 @@
 mod accounts;
 mod calls;
 mod crowd;
+mod cuts;
 mod desk;
 mod endings;
 mod machines;
