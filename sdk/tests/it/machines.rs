@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use delight_proto::sync::bounded::{Id, Path};
 use delight_proto::sync::rpc::{ResumeRequest, SpawnRequest};
@@ -91,6 +92,33 @@ async fn a_session_is_started_after_its_directory_was_approved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sixteen_sessions_are_started_at_once() {
+    let rig = Rig::start().await;
+    let account = account();
+    let started = Arc::new(Mutex::new(BTreeMap::new()));
+    let desk = Desk::start(&rig.base, &account, METHODS, spawner(Arc::clone(&started))).await;
+    let phone = rig.phone(&account).await;
+    must("the machines", phone.machines()).await.unwrap();
+    let begun = Instant::now();
+    let tickets: Vec<_> = (0..16).map(|_| phone.spawn(&desk.machine, inside("/work"))).collect();
+    let mut ids = BTreeSet::new();
+    for ticket in tickets {
+        let Spawn::Started(id) = must("a spawn", ticket).await.unwrap() else { panic!("no session") };
+        ids.insert(id.to_string());
+    }
+    println!("16 spawns at once, without a daemon's own work: {:?}", begun.elapsed());
+    assert_eq!(ids.len(), 16);
+    let mut took: Vec<_> = Vec::new();
+    for _ in 0..100 {
+        let begun = Instant::now();
+        must("a ping", phone.ping(&desk.machine)).await.unwrap();
+        took.push(begun.elapsed());
+    }
+    took.sort_unstable();
+    println!("a ping, one after the other: median {:?}, worst of 100 {:?}", took[50], took[99]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_spawn_survives_a_restart_of_the_server_and_starts_one_session() {
     let mut rig = Rig::start().await;
     let account = account();
@@ -109,7 +137,8 @@ async fn a_spawn_survives_a_restart_of_the_server_and_starts_one_session() {
 #[tokio::test(flavor = "multi_thread")]
 async fn presence_is_unknown_before_it_is_offline() {
     let mut rig = Rig::with(|config| {
-        config.presence.reconnect = std::time::Duration::from_millis(200);
+        config.presence.reconnect = Duration::from_millis(200);
+        config.rpc.reconnect = Duration::from_millis(200);
     })
     .await;
     let account = account();
