@@ -95,8 +95,7 @@ impl Error {
     }
 }
 
-/// A refusal of the shapes: of a caller's value, or of what a peer sent. Who read it knows which; see
-/// [`Error::of_peer`].
+/// A refusal of the shapes, taken as one of a value that the caller gave.
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         let kind = match refusal.code {
@@ -109,6 +108,7 @@ impl From<Refusal> for Error {
 }
 
 impl Error {
+    /// A refusal of something a server or peer sent.
     pub(crate) fn of_peer(refusal: Refusal) -> Self {
         let mut error = Self::from(refusal);
         if error.kind == Kind::BadInput {
