@@ -1,7 +1,7 @@
 //! What the session's terminal shows, for clients that attach later.
 //!
 //! A terminal emulator costs more than everything else a holder does, so most output never reaches it. Text, line
-//! ends, tabs and colours (*plain* output, see [`plain`]) are only kept; and once enough lines have been printed to
+//! ends, tabs and colours (*plain* output, see `plain`) are only kept; and once enough lines have been printed to
 //! push everything before them off the screen, what lies before them is dropped. Other escape sequences, and with
 //! them every question a program may ask its terminal, are emulated at once, in order.
 
