@@ -85,6 +85,15 @@ enum Outcome {
     Wait,
 }
 
+#[derive(PartialEq, Eq)]
+enum Opened {
+    Yes,
+    /// There is no such segment (yet, or any more).
+    Missing,
+    /// Its header is not whole.
+    Torn,
+}
+
 impl Reader {
     /// A cursor at the oldest record of the log in `dir`. A missing or empty directory reads as a log without
     /// records so far.
@@ -213,7 +222,7 @@ impl Reader {
     /// Opens the segment to read next. `None`: done, look again.
     fn locate(&mut self) -> Result<Option<Outcome>, Error> {
         if let Some(expected) = self.expected
-            && self.try_open(expected)?
+            && self.try_open(expected)? == Opened::Yes
         {
             return Ok(None);
         }
@@ -231,14 +240,25 @@ impl Reader {
             (None, Skip::ToPosition(at)) => segments.iter().rposition(|s| s.first.position < at),
             (None, Skip::Nothing) => None,
         };
-        let Some(segment) = segments.get(index.unwrap_or(0)) else { return Ok(Some(Outcome::Wait)) };
-        if self.expected.is_some() && index.is_none() {
+        let index = match (self.expected, index) {
+            (Some(_), None) => return Ok(Some(Outcome::Wait)),
+            (_, index) => index.unwrap_or(0),
+        };
+        let Some(first) = segments.get(index).map(|segment| segment.first) else {
             return Ok(Some(Outcome::Wait));
-        }
-        let first = segment.first;
-        if !self.try_open(first)? {
+        };
+        match self.try_open(first)? {
+            Opened::Yes => {}
             // Dropped since the listing: list again.
-            return Ok(None);
+            Opened::Missing => return Ok(None),
+            // The writer is creating it, or a crash left it so: the next writer puts it right. A later one proves
+            // that nobody will.
+            Opened::Torn => {
+                let Some(later) = segments.get(index + 1) else { return Ok(Some(Outcome::Wait)) };
+                self.expected = Some(later.first);
+                self.skip = Skip::Nothing;
+                return Ok(Some(Outcome::Corrupt(first, later.first)));
+            }
         }
         let missing = match (self.expected, self.skip) {
             (Some(at), _) => at != first,
@@ -255,12 +275,11 @@ impl Reader {
         Ok(None)
     }
 
-    /// `false` when there is no such segment (yet).
-    fn try_open(&mut self, first: Point) -> Result<bool, Error> {
+    fn try_open(&mut self, first: Point) -> Result<Opened, Error> {
         let path = segment::path(&self.dir, first);
         let file = match File::open(&path) {
             Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Opened::Missing),
             Err(e) => return Err(io_error("open", &path)(e)),
         };
         let mut head = [0; SEGMENT_HEADER];
@@ -270,10 +289,9 @@ impl Reader {
                 self.open = Some(Open { file, first, salt: head.salt, at: SEGMENT_HEADER as u64 });
                 self.buffer.clear();
                 self.start = 0;
-                Ok(true)
+                Ok(Opened::Yes)
             }
-            // The writer is creating it.
-            Err(BadHead::Torn) => Ok(false),
+            Err(BadHead::Torn) => Ok(Opened::Torn),
             Ok(_) => Err(Error::Damaged { path, reason: "its header belongs to another segment" }),
             Err(BadHead::Newer(version)) => Err(Error::Newer { path, version }),
             Err(BadHead::Damaged(reason)) => Err(Error::Damaged { path, reason }),

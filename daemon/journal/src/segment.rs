@@ -50,7 +50,9 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<Segment>, Error> {
         let entry = entry.map_err(io_error("read", dir))?;
         let Some(first) = entry.file_name().to_str().and_then(parse) else { continue };
         match entry.metadata() {
-            Ok(meta) => found.push(Segment { first, bytes: meta.len() }),
+            Ok(meta) if meta.is_file() => found.push(Segment { first, bytes: meta.len() }),
+            // A link or a directory of that name is none of ours, and a reader would look for it for ever.
+            Ok(_) => {}
             // Dropped by retention between the listing and the look.
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(io_error("look at", &entry.path())(e)),

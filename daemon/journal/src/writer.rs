@@ -171,13 +171,14 @@ impl Writer {
     /// # Errors
     /// [`Error::Io`]. What was not durable before may still not be.
     pub fn sync(&mut self) -> Result<(), Error> {
-        for first in std::mem::take(&mut self.unsynced) {
-            let path = segment::path(&self.dir, first);
+        while let Some(first) = self.unsynced.last() {
+            let path = segment::path(&self.dir, *first);
             match File::open(&path) {
                 Ok(file) => file.sync_data().map_err(io("sync", &path))?,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => return Err(io("open", &path)(e)),
             }
+            self.unsynced.pop();
         }
         if let Some(active) = &self.active {
             active.file.sync_data().map_err(io("sync", &self.newest_path()))?;

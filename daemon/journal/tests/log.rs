@@ -80,6 +80,46 @@ fn a_cut_at_every_byte_of_the_last_record_loses_that_record_only() {
     }
 }
 
+/// A daemon killed between creating a segment and writing its header once made every later one look for it for ever.
+#[test]
+fn a_segment_whose_creation_a_crash_cut_short_ends_the_log_and_hangs_nobody() {
+    for cut in 0..SEGMENT_HEADER {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut writer, _) = Writer::open(dir.path(), options(1, 1 << 30)).unwrap();
+        let mut all: Vec<Rec> = (0..3).map(|_| append(&mut writer, 1, b"record")).collect();
+        drop(writer);
+        let newest = segments(dir.path()).pop().unwrap();
+        fs::OpenOptions::new().write(true).open(&newest).unwrap().set_len(cut as u64).unwrap();
+        let lost = all.pop().unwrap();
+        assert_eq!(drain(&mut Reader::open(dir.path())), all, "cut at {cut}");
+        let mut seeking = Reader::open(dir.path());
+        seeking.seek_ordinal(lost.ordinal);
+        assert_eq!(drain(&mut seeking), [], "cut at {cut}");
+        // Alone, as a session's first event has it.
+        for older in segments(dir.path()).into_iter().filter(|path| *path != newest) {
+            fs::remove_file(older).unwrap();
+        }
+        assert_eq!(drain(&mut Reader::open(dir.path())), [], "cut at {cut}");
+    }
+}
+
+#[test]
+fn a_segment_without_a_header_between_others_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut writer, _) = Writer::open(dir.path(), options(1, 1 << 30)).unwrap();
+    let all: Vec<Rec> = (0..3).map(|_| append(&mut writer, 1, b"record")).collect();
+    drop(writer);
+    fs::write(&segments(dir.path())[1], b"").unwrap();
+    let mut reader = Reader::open(dir.path());
+    assert!(matches!(reader.next_item().unwrap(), Some(Item::Record(r)) if r.ordinal == all[0].ordinal));
+    let told = reader.next_item().unwrap();
+    assert!(
+        matches!(told, Some(Item::Corrupt { from, to }) if from.ordinal == 2 && to.ordinal == 3),
+        "{told:?}"
+    );
+    assert_eq!(drain(&mut reader), all[2..]);
+}
+
 #[test]
 fn damage_in_the_middle_is_told_and_kept() {
     let dir = tempfile::tempdir().unwrap();
