@@ -2,10 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent::{
+    ActivityView, AgentRecord, Control, Decision, Mark, Message, Outcome, PermissionAsk, Source,
+};
+use crate::id::{ConversationId, LocalId, PermissionId};
 use crate::session::{Exit, HolderIdentity, Origin};
 
 /// One entry of a session's event log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// Number within the session, contiguous from 1. Assigned by the session's reducer; the store refuses a gap.
@@ -20,7 +24,7 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum EventBody {
@@ -105,5 +109,116 @@ pub enum EventBody {
     Trouble {
         /// The holder's words; empty: the trouble is over.
         warning: String,
+    },
+    /// An item of the agent's conversation.
+    Recorded {
+        /// Where it was read.
+        source: Source,
+        /// How far that source has been taken in with it.
+        mark: Mark,
+        /// The item.
+        record: AgentRecord,
+    },
+    /// The agent works in this conversation of its own now.
+    ConversationChanged {
+        /// Its id.
+        conversation: ConversationId,
+    },
+    /// What the agent is doing changed.
+    ActivityChanged {
+        /// What it is now.
+        #[serde(flatten)]
+        view: ActivityView,
+    },
+    /// The agent's model or permission mode changed, or was asked to.
+    ModeChanged {
+        /// The model, if that is what changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        model: Option<String>,
+        /// The permission mode, if that is what changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        permission_mode: Option<String>,
+        /// By whom; the daemon: the agent said so.
+        origin: Origin,
+    },
+    /// The agent asks and waits.
+    PermissionAsked {
+        /// What.
+        ask: PermissionAsk,
+        /// Unix milliseconds when it expires, if the owner's policy says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_ms: Option<u64>,
+    },
+    /// A permission ended.
+    PermissionEnded {
+        /// Which.
+        id: PermissionId,
+        /// How.
+        outcome: Outcome,
+        /// What was decided, when somebody did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        decision: Option<Decision>,
+        /// By whom; the daemon: by policy or because it became moot.
+        origin: Origin,
+        /// Why, in words for a person.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        why: String,
+    },
+    /// The agent has been given the decision.
+    DecisionDelivered {
+        /// Of which permission.
+        id: PermissionId,
+    },
+    /// A message for the agent was accepted.
+    MessageAccepted {
+        /// The message.
+        message: Message,
+    },
+    /// The agent has been given the message.
+    MessageDelivered {
+        /// Which.
+        local_id: LocalId,
+    },
+    /// The message will not be given to the agent; its sender was told.
+    MessageDropped {
+        /// Which.
+        local_id: LocalId,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody asked the agent to stop what it is doing.
+    AbortRequested {
+        /// By whom.
+        origin: Origin,
+    },
+    /// Somebody else drives now, or is about to: the runner of this generation is being started for them.
+    ControlChanged {
+        /// Who.
+        control: Control,
+        /// The generation that serves them.
+        generation: u64,
+        /// By whom; the daemon: a fall back.
+        origin: Origin,
+        /// Why, in words for a person; empty when the rest says it all.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        why: String,
+    },
+    /// Everything is allowed unasked until then, or not any more.
+    BypassChanged {
+        /// Unix milliseconds; none: not any more.
+        until_ms: Option<u64>,
+        /// By whom.
+        origin: Origin,
+    },
+    /// Output of the agent that was not understood was left out.
+    Skipped {
+        /// Where it was read.
+        source: Source,
+        /// How far that source has been taken in with it.
+        mark: Mark,
+        /// Bytes left out.
+        bytes: u64,
+        /// What was wrong, without any of its content.
+        what: String,
     },
 }

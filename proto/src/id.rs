@@ -79,6 +79,17 @@ pub enum BadName {
     /// Not a request id.
     #[error("a request id is 1 to 128 printable ASCII characters without blanks; got {0:?}")]
     RequestId(String),
+    /// Not a message id.
+    #[error("a message id is 1 to 128 printable ASCII characters without blanks; got {0:?}")]
+    LocalId(String),
+    /// Not a permission id.
+    #[error("a permission id is 1 to 256 printable ASCII characters without blanks; got {0:?}")]
+    PermissionId(String),
+    /// Not a conversation id.
+    #[error(
+        "a conversation id is 1 to 256 printable ASCII characters without blanks and does not start with -; got {0:?}"
+    )]
+    ConversationId(String),
 }
 
 /// At most 80 characters of a refused text are worth repeating.
@@ -172,6 +183,30 @@ checked_text!(
     RequestId,
     RequestId,
     |text| (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+);
+
+checked_text!(
+    /// A sender's id of a message: the same id again means the same message. 1 to 128 printable ASCII characters.
+    LocalId,
+    LocalId,
+    |text| (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+);
+
+checked_text!(
+    /// An agent's id of a permission request. 1 to 256 printable ASCII characters.
+    PermissionId,
+    PermissionId,
+    |text| (1..=256).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+);
+
+checked_text!(
+    /// An agent's own id of a conversation. 1 to 256 printable ASCII characters, the first no `-`: it is given to
+    /// agents as an argument.
+    ConversationId,
+    ConversationId,
+    |text| (1..=256).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_graphic())
+        && !text.starts_with('-')
 );
 
 /// Which process a pid means: the pid alone is reused by the kernel, the three together are not.

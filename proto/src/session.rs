@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent::{AgentMemory, AgentOptions, AgentView};
 use crate::id::{ProcessIdentity, RequestId, SessionId, SessionName};
 
 /// Bounds on a [`StartSpec`]: generous beside what people do, small beside what memory and `execve` allow.
@@ -60,6 +61,18 @@ pub enum RestartPolicy {
     OnFailure,
 }
 
+/// What becomes of a phone's message while the desktop drives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum PhoneMessages {
+    /// It is refused, visibly: take control first.
+    #[default]
+    Reject,
+    /// It takes control, and is delivered then.
+    Takeover,
+}
+
 /// Everything needed to start a session, and to start it again: stored whole in the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -86,6 +99,9 @@ pub struct StartSpec {
     /// Bytes of journal kept for the session; older output is dropped whole segments at a time.
     #[serde(default = "default_retain_bytes")]
     pub retain_bytes: u64,
+    /// How its agent is to be run; nothing of it concerns a plain terminal.
+    #[serde(default)]
+    pub agent: AgentOptions,
 }
 
 /// Five seconds: longer than any agent measured needs to clean up after `SIGTERM` (1.8 s, `facts/agents.md` 1.9).
@@ -200,7 +216,7 @@ pub struct HolderIdentity {
 }
 
 /// The registry's record of a session: enough to show it, find its holder and start it again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// Identity.
     pub id: SessionId,
@@ -232,10 +248,13 @@ pub struct Record {
     pub last_seq: u64,
     /// Failed starts since it last ran well: what the restart budget counts.
     pub restarts: u32,
+    /// What survives of its agent; empty for a plain terminal.
+    #[serde(default)]
+    pub agent: AgentMemory,
 }
 
 /// A session as clients see it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SessionView {
     /// Identity.
@@ -273,6 +292,9 @@ pub struct SessionView {
     pub exit: Option<Exit>,
     /// The last event's number.
     pub last_seq: u64,
+    /// Its agent; none: a plain terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<Box<AgentView>>,
     /// Things its owner should know and can act on (a full disk, a lost journal); empty when all is well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

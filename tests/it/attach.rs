@@ -380,26 +380,23 @@ fn control_is_given_taken_and_told() {
     viewer_of_all.output_until("got: back");
 }
 
-/// Two messages quickly, 2,000 times: order is kept and nothing is doubled.
+/// Two messages quickly, 2,000 times: order is kept and nothing is doubled. Without echo: the kernel may put the echo of
+/// one line into the middle of another that is being written.
 #[test]
 fn two_messages_quickly() {
     let (sandbox, _daemon) = Sandbox::with_daemon();
     let mut client = sandbox.client();
-    let id = client.call::<SessionSpawn>(&spawn(&["cat"])).unwrap().id;
+    let id =
+        client.call::<SessionSpawn>(&spawn(&["sh", "-c", "stty -echo; echo ready; exec cat"])).unwrap().id;
+    until("cat is there", || client.output(id).starts_with(b"ready"));
     let mut typist = sandbox.attach(id);
     typist.hello(controller(Attach::Nothing, SIZE));
     for n in 0..2_000 {
         typist.input(format!("a{n}\n").as_bytes());
         typist.input(format!("b{n}\n").as_bytes());
     }
-    // `cat` in a cooked terminal gives each line twice: the echo and the copy.
-    let wanted: usize = 2 * 2 * 2_000;
-    until("every line came twice", || String::from_utf8_lossy(&client.output(id)).lines().count() == wanted);
+    let wanted: Vec<String> = (0..2_000).flat_map(|n| [format!("a{n}"), format!("b{n}")]).collect();
+    until("every line came", || client.output(id).ends_with(b"b1999\r\n"));
     let output = String::from_utf8(client.output(id)).unwrap();
-    for n in [0, 1, 999, 1_999] {
-        for letter in ['a', 'b'] {
-            let line = format!("{letter}{n}");
-            assert_eq!(output.lines().filter(|l| *l == line).count(), 2, "{line}");
-        }
-    }
+    assert!(output.lines().skip(1).eq(wanted.iter().map(String::as_str)), "each once, in order");
 }

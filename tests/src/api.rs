@@ -254,5 +254,6 @@ pub fn spawn(command: &[&str]) -> SpawnParams {
         restart: delight_proto::session::RestartPolicy::Never,
         stop_grace_ms: None,
         retain_bytes: None,
+        agent: delight_proto::agent::AgentOptions::default(),
     }
 }

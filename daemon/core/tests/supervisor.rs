@@ -45,6 +45,7 @@ fn params() -> SpawnParams {
         restart: RestartPolicy::Never,
         stop_grace_ms: None,
         retain_bytes: None,
+        agent: delight_proto::agent::AgentOptions::default(),
     }
 }
 

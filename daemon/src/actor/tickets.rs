@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use delight_core::actor::Ticket;
 use delight_core::{session, supervisor};
-use delight_proto::api::method::{DaemonStopResult, SendResult};
+use delight_proto::agent::PermissionView;
+use delight_proto::api::method::{DaemonStopResult, PromptResult, SendResult};
 use delight_proto::id::SessionId;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::SessionView;
@@ -33,6 +34,10 @@ pub(crate) enum Told {
     Status(supervisor::Counts),
     /// Bytes are written.
     Sent(SendResult),
+    /// The agent has a message.
+    Prompted(PromptResult),
+    /// The agent has a decision.
+    Decided(Box<PermissionView>),
     /// A session is forgotten.
     Removed(SessionId),
     /// The daemon ends.
@@ -44,6 +49,8 @@ impl From<session::Answer> for Told {
         match answer {
             session::Answer::View(view) => Self::View(view),
             session::Answer::Sent { bytes } => Self::Sent(SendResult { bytes }),
+            session::Answer::Prompted { local_id } => Self::Prompted(PromptResult { local_id }),
+            session::Answer::Decided(permission) => Self::Decided(permission),
             session::Answer::Removed(id) => Self::Removed(id),
         }
     }

@@ -32,6 +32,11 @@ fn spec(kind: &str, command: &[&str]) -> StartSpec {
     serde_json::from_value(serde_json::json!({"kind": kind, "cwd": "/", "command": command})).unwrap()
 }
 
+fn plan(adapters: &Adapters, id: SessionId, spec: &StartSpec) -> Result<RunnerPlan, Refusal> {
+    let memory = AgentMemory::default();
+    adapters.plan(&Launch { id, spec, control: None, memory: &memory })
+}
+
 #[test]
 fn names_are_fit_for_the_wire_and_capabilities_are_coherent() {
     let base = tempfile::tempdir().unwrap();
@@ -52,7 +57,7 @@ fn every_plan_can_be_executed() {
     let id = SessionId::from_random([1; 10]);
     for kind in adapters.names() {
         for command in [&[][..], &["/bin/true"]] {
-            let plan = adapters.plan(id, &spec(&kind, command)).unwrap();
+            let plan = plan(&adapters, id, &spec(&kind, command)).unwrap();
             let env: BTreeMap<_, _> = plan.env.iter().cloned().collect();
             assert_eq!(env.len(), plan.env.len(), "{kind}: no name twice");
             assert!(env.contains_key("TERM"), "{kind}");
@@ -78,7 +83,7 @@ fn what_is_not_installed_is_a_refusal_with_a_way_out() {
     });
     let id = SessionId::from_random([1; 10]);
     for kind in adapters.names().into_iter().chain(["no-such-kind".to_owned()]) {
-        match adapters.plan(id, &spec(&kind, &[])) {
+        match plan(&adapters, id, &spec(&kind, &[])) {
             Ok(plan) => assert!(plan.argv[0].starts_with('/'), "{kind}"),
             Err(refusal) => {
                 assert!(!refusal.reason.is_empty() && !refusal.fix.is_empty(), "{kind}: {refusal:?}");
@@ -99,7 +104,7 @@ async fn every_kind_starts_and_ends_in_a_real_holder() {
         let id = SessionId::from_random([n as u8; 10]);
         let command = if kind == "pty" { vec!["sh", "-c", "exit 7"] } else { vec!["7"] };
         let spec = spec(&kind, &command);
-        let plan = adapters.plan(id, &spec).unwrap();
+        let plan = plan(&adapters, id, &spec).unwrap();
         let mut link = Link::open(launcher.launch(id, 1 << 20).unwrap()).unwrap();
         greeted(&mut link, id).await.unwrap();
         let RunnerPlan { argv, env, stdio } = plan;

@@ -1,5 +1,6 @@
 //! How sessions of each kind are started. A new kind is one file here and one line in `registry.rs`.
 
+pub(crate) mod codec;
 mod environment;
 mod fake;
 mod pty;
@@ -8,10 +9,13 @@ mod registry;
 use std::path::PathBuf;
 
 use delight_core::session::Capabilities;
+use delight_proto::agent::{AgentMemory, Control};
 use delight_proto::holder::Stdio;
+use delight_proto::id::SessionId;
 use delight_proto::refusal::Refusal;
 use delight_proto::session::StartSpec;
 
+use codec::{Codec, Reporter, Watching};
 pub(crate) use environment::Environment;
 pub(crate) use registry::Adapters;
 
@@ -24,6 +28,19 @@ pub(crate) struct Machine {
     pub(crate) login_shell: Option<PathBuf>,
     /// The fake agent's program, when it is installed.
     pub(crate) fake_agent: Option<PathBuf>,
+}
+
+/// What a runner is started for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Launch<'a> {
+    /// The session.
+    pub(crate) id: SessionId,
+    /// How it was asked for.
+    pub(crate) spec: &'a StartSpec,
+    /// Whom it is to serve; none: a plain terminal.
+    pub(crate) control: Option<Control>,
+    /// What is remembered of its agent: which conversation to go on with, which model and mode.
+    pub(crate) memory: &'a AgentMemory,
 }
 
 /// How to start a runner.
@@ -45,16 +62,36 @@ pub(crate) trait Adapter: Send + Sync + std::fmt::Debug {
     /// All the core knows of it.
     fn capabilities(&self) -> Capabilities;
 
-    /// How to start a runner for `spec`. `env` is the finished environment of the session.
+    /// The program its sessions run by default, found and ready (installed, logged in).
+    ///
+    /// # Errors
+    /// `start-failed` with what is missing and how to get it.
+    fn detect(&self, machine: &Machine) -> Result<PathBuf, Refusal>;
+
+    /// How to start a runner. `env` is the finished environment of the session. May look at the agent's files, and must
+    /// not take long: it runs off the reactor, inside the start.
     ///
     /// # Errors
     /// `start-failed` with what, why and fix.
     fn plan(
         &self,
-        spec: &StartSpec,
+        launch: &Launch<'_>,
         machine: &Machine,
         env: Vec<(String, String)>,
     ) -> Result<RunnerPlan, Refusal>;
+
+    /// How the runner's protocol is read and written; none: what it writes is for terminals.
+    fn codec(&self, launch: &Launch<'_>) -> Option<Box<dyn Codec>> {
+        let _ = launch;
+        None
+    }
+
+    /// Watches the files of a runner that is up (its process is `pid`) and reports what its agent does; none: it has none.
+    /// Goes on after the marks of the launch's memory.
+    fn watch(&self, launch: &Launch<'_>, machine: &Machine, pid: u32, to: Reporter) -> Option<Watching> {
+        let _ = (launch, machine, pid, to);
+        None
+    }
 }
 
 #[cfg(test)]

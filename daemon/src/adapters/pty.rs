@@ -1,11 +1,12 @@
 //! `pty`: any program in a terminal; by default the user's shell.
 
-use delight_core::session::{Capabilities, Survivors};
+use std::path::PathBuf;
+
+use delight_core::session::{Capabilities, Controls, Survivors};
 use delight_proto::holder::Stdio;
 use delight_proto::refusal::Refusal;
-use delight_proto::session::StartSpec;
 
-use super::{Adapter, Machine, RunnerPlan};
+use super::{Adapter, Launch, Machine, RunnerPlan};
 
 /// The shell of last resort; POSIX systems have it.
 const LAST_RESORT: &str = "/bin/sh";
@@ -21,23 +22,37 @@ impl Adapter for Pty {
 
     fn capabilities(&self) -> Capabilities {
         // What a person left behind in a shell with `nohup` or `&` is meant to go on.
-        Capabilities { survivors: Survivors::Leave, keep_holder: false, resume: false }
+        Capabilities {
+            survivors: Survivors::Leave,
+            keep_holder: false,
+            controls: Controls::default(),
+            resume: false,
+        }
+    }
+
+    fn detect(&self, machine: &Machine) -> Result<PathBuf, Refusal> {
+        Ok(shell(None, machine).into())
     }
 
     fn plan(
         &self,
-        spec: &StartSpec,
+        launch: &Launch<'_>,
         machine: &Machine,
         env: Vec<(String, String)>,
     ) -> Result<RunnerPlan, Refusal> {
-        let argv = if spec.command.is_empty() { vec![shell(spec, machine)] } else { spec.command.clone() };
+        let spec = launch.spec;
+        let argv = if spec.command.is_empty() {
+            vec![shell(spec.env.get("SHELL").map(String::as_str), machine)]
+        } else {
+            spec.command.clone()
+        };
         Ok(RunnerPlan { argv, env, stdio: Stdio::Pty })
     }
 }
 
 /// The session's `SHELL`, else the daemon's, else the login shell.
-fn shell(spec: &StartSpec, machine: &Machine) -> String {
-    let from_env = spec.env.get("SHELL").map(String::as_str).or_else(|| machine.environment.get("SHELL"));
+fn shell(of_session: Option<&str>, machine: &Machine) -> String {
+    let from_env = of_session.or_else(|| machine.environment.get("SHELL"));
     let login = || machine.login_shell.as_deref().and_then(|path| path.to_str());
     from_env.filter(|shell| !shell.is_empty()).or_else(login).unwrap_or(LAST_RESORT).to_owned()
 }
@@ -58,9 +73,16 @@ mod tests {
             fake_agent: None,
         };
         let env: BTreeMap<_, _> = spec_env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let spec: StartSpec =
+        let spec: delight_proto::session::StartSpec =
             serde_json::from_value(serde_json::json!({"kind": "pty", "cwd": "/", "env": env})).unwrap();
-        Pty.plan(&spec, &machine, Vec::new()).unwrap().argv.remove(0)
+        let memory = delight_proto::agent::AgentMemory::default();
+        let launch = Launch {
+            id: delight_proto::id::SessionId::from_random([1; 10]),
+            spec: &spec,
+            control: None,
+            memory: &memory,
+        };
+        Pty.plan(&launch, &machine, Vec::new()).unwrap().argv.remove(0)
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! Which session kinds there are: the only place that names adapters.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use delight_core::session::Capabilities;
-use delight_proto::id::SessionId;
 use delight_proto::refusal::{Code, Refusal};
-use delight_proto::session::StartSpec;
 
-use super::{Adapter, Machine, RunnerPlan, fake, pty};
+use super::codec::{Codec, Reporter, Watching};
+use super::{Adapter, Launch, Machine, RunnerPlan, fake, pty};
 
 /// Every adapter of this build.
 fn all() -> Vec<Box<dyn Adapter>> {
@@ -39,19 +39,45 @@ impl Adapters {
         self.kinds.iter().map(|(kind, adapter)| ((*kind).to_owned(), adapter.capabilities())).collect()
     }
 
+    /// The adapter of a session's kind.
+    ///
+    /// # Errors
+    /// `start-failed`: the kind is unknown to this build (an older one than made the session).
+    fn of(&self, kind: &str) -> Result<&dyn Adapter, Refusal> {
+        self.kinds.get(kind).map(|adapter| &**adapter).ok_or_else(|| {
+            Refusal::new(
+                Code::StartFailed,
+                format!("a session of kind {kind:?} cannot be started"),
+                "this daemon has no such kind",
+            )
+            .fix("run a delightd that has it")
+        })
+    }
+
     /// How to start a runner of a session.
     ///
     /// # Errors
-    /// `start-failed`: the kind is unknown to this build (an older one than made the session), or the adapter's own.
-    pub(crate) fn plan(&self, id: SessionId, spec: &StartSpec) -> Result<RunnerPlan, Refusal> {
-        let Some(adapter) = self.kinds.get(spec.kind.as_str()) else {
-            return Err(Refusal::new(
-                Code::StartFailed,
-                format!("a session of kind {:?} cannot be started", spec.kind),
-                "this daemon has no such kind",
-            )
-            .fix("run a delightd that has it"));
-        };
-        adapter.plan(spec, &self.machine, self.machine.environment.of_session(id, &spec.env))
+    /// `start-failed`: see [`Self::of`], or the adapter's own.
+    pub(crate) fn plan(&self, launch: &Launch<'_>) -> Result<RunnerPlan, Refusal> {
+        let env = self.machine.environment.of_session(launch.id, &launch.spec.env);
+        self.of(&launch.spec.kind)?.plan(launch, &self.machine, env)
+    }
+
+    /// How the runner's protocol is read and written, if it has one.
+    pub(crate) fn codec(&self, launch: &Launch<'_>) -> Option<Box<dyn Codec>> {
+        self.of(&launch.spec.kind).ok()?.codec(launch)
+    }
+
+    /// Watches the files of a runner, if it has any worth watching.
+    pub(crate) fn watch(&self, launch: &Launch<'_>, pid: u32, to: Reporter) -> Option<Watching> {
+        self.of(&launch.spec.kind).ok()?.watch(launch, &self.machine, pid, to)
+    }
+
+    /// Every kind with its program, or what is missing.
+    pub(crate) fn detect(&self) -> Vec<(&'static str, Capabilities, Result<PathBuf, Refusal>)> {
+        self.kinds
+            .iter()
+            .map(|(kind, adapter)| (*kind, adapter.capabilities(), adapter.detect(&self.machine)))
+            .collect()
     }
 }

@@ -3,6 +3,7 @@
 use delight_core::actor::Effects;
 use delight_core::session::{Class, Effect, Happening, Input, Session};
 use delight_core::supervisor;
+use delight_proto::agent::Control;
 use delight_proto::holder::frame::MAX_DATA;
 use delight_proto::holder::{Start, ToHolder};
 use delight_proto::refusal::{Code, Refusal};
@@ -10,6 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::{Pieces, Reached, SessionBody};
 use crate::actor::{Body, Flow, Told};
+use crate::adapters::Launch;
 use crate::process::link::Heard;
 use crate::store::{CommitFailed, Write, delete_directory};
 
@@ -102,7 +104,9 @@ impl SessionBody {
     async fn do_now(&mut self, state: &Session, effect: Effect) {
         match effect {
             Effect::Adopt => self.begin_adopt(state),
-            Effect::StartRunner { generation, keep } => self.start_runner(state, generation, keep),
+            Effect::StartRunner { generation, keep, control } => {
+                self.start_runner(state, generation, keep, control);
+            }
             Effect::SignalTree { signal } => self.tell(&ToHolder::SignalTree { signal }),
             Effect::CloseHolder => self.close_holder(),
             Effect::Write { tag, bytes } => self.write(tag, &bytes),
@@ -113,6 +117,11 @@ impl SessionBody {
                 } else {
                     self.local.push_back(Happening::TagFailed { tag, refusal: no_holder() });
                 }
+            }
+            Effect::Tell { tag, .. } => {
+                let refusal =
+                    Refusal::new(Code::WrongState, "the agent cannot be told", "it has no protocol");
+                self.local.push_back(Happening::TagFailed { tag, refusal });
             }
             Effect::Publish { view, alive } => self.report(supervisor::Input::Changed { view, alive }).await,
             Effect::ReleaseName(name) => {
@@ -140,9 +149,14 @@ impl SessionBody {
         }
     }
 
-    fn start_runner(&mut self, state: &Session, generation: u64, keep: bool) {
+    fn start_runner(&mut self, state: &Session, generation: u64, keep: bool, control: Option<Control>) {
         let record = state.record();
-        match self.shared.adapters.plan(record.id, &record.spec) {
+        match self.shared.adapters.plan(&Launch {
+            id: record.id,
+            spec: &record.spec,
+            control,
+            memory: &record.agent,
+        }) {
             Ok(plan) => self.tell(&ToHolder::Start(Box::new(Start {
                 generation,
                 argv: plan.argv,

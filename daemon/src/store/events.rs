@@ -116,7 +116,7 @@ pub(super) fn after_record(place: &Place, record: &Record) -> Result<(u64, Vec<E
 }
 
 /// A piece of an event log.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct EventPage {
     /// In order; damaged ones are missing.
     pub(crate) events: Vec<Event>,

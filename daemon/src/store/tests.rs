@@ -29,6 +29,7 @@ fn record(n: u8) -> Record {
         exit: None,
         last_seq: 0,
         restarts: 0,
+        agent: delight_proto::agent::AgentMemory::default(),
     }
 }
 
@@ -133,7 +134,8 @@ async fn corrupt_record_quarantined() {
     let base = tempfile::tempdir().unwrap();
     let place = place(base.path());
     {
-        let registry = registry::Registry::open(&place.registry(), &place.sessions()).unwrap();
+        let registry =
+            registry::Registry::open(&place.registry(), &place.registry(), &place.sessions()).unwrap();
         for n in [1, 2, 3] {
             registry.put(&record(n)).unwrap();
         }
@@ -160,7 +162,8 @@ fn a_newer_schema_is_refused_and_left_as_it_is() {
     let base = tempfile::tempdir().unwrap();
     let place = place(base.path());
     {
-        let registry = registry::Registry::open(&place.registry(), &place.sessions()).unwrap();
+        let registry =
+            registry::Registry::open(&place.registry(), &place.registry(), &place.sessions()).unwrap();
         registry.raw().0.insert("schema", "2").unwrap();
         registry.flush().unwrap();
     }

@@ -19,15 +19,16 @@
 //! [`super::Session::restored`]. Therefore a step may append without saving, and neither order of death loses a decision
 //! that was told.
 
+use delight_proto::agent::{AgentOrder, Control, PermissionView};
 use delight_proto::event::Event;
-use delight_proto::id::{SessionId, SessionName};
+use delight_proto::id::{LocalId, SessionId, SessionName};
 use delight_proto::refusal::Refusal;
 use delight_proto::session::{Record, SessionView, Size};
 
 use crate::actor::Ticket;
 
 /// What a command is answered with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     /// The session as it is now.
     View(Box<SessionView>),
@@ -36,6 +37,13 @@ pub enum Answer {
         /// How many.
         bytes: u64,
     },
+    /// The agent has the message.
+    Prompted {
+        /// The message's id.
+        local_id: LocalId,
+    },
+    /// The agent has the decision; the permission as it is now.
+    Decided(Box<PermissionView>),
     /// It is forgotten.
     Removed(SessionId),
 }
@@ -52,7 +60,7 @@ pub enum Class {
 }
 
 /// One thing to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Store: append to the session's event log; survives `kill -9` of the daemon (it need not be synced). Numbers are
     /// contiguous; the store refuses a gap.
@@ -74,6 +82,16 @@ pub enum Effect {
         generation: u64,
         /// Whether the holder is to stay for another generation ([`delight_proto::holder::Start::keep`]).
         keep: bool,
+        /// Whom it serves; none: a plain terminal. The record's agent says which conversation it goes on with.
+        control: Option<Control>,
+    },
+    /// Told: give the agent an order through its codec. Answered like `Write`: `TagDone` when it is written to the runner
+    /// (or the journal shows that it was before), `TagFailed` when it will not be.
+    Tell {
+        /// For the answer.
+        tag: u64,
+        /// What.
+        order: AgentOrder,
     },
     /// Outward: signal the runner's whole process tree.
     SignalTree {
@@ -130,6 +148,7 @@ impl Effect {
         match self {
             Self::Append(_) | Self::Save(_) | Self::Forget => Class::Store,
             Self::StartRunner { .. }
+            | Self::Tell { .. }
             | Self::Publish { .. }
             | Self::ReleaseName(_)
             | Self::Restored { .. }

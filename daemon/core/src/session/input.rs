@@ -2,7 +2,9 @@
 //!
 //! All of it is plain data that can be recorded and folded again (see `replay`).
 
+use delight_proto::agent::{AgentEvent, Control, Decision, Message, Source};
 use delight_proto::id::SessionName;
+use delight_proto::policy::Policy;
 use delight_proto::refusal::Refusal;
 use delight_proto::session::{Exit, HolderIdentity, Origin, Phase, Size};
 use serde::{Deserialize, Serialize};
@@ -10,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::actor::Ticket;
 
 /// One input of a session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Input {
     /// Somebody asks and is owed exactly one answer.
@@ -29,7 +31,7 @@ pub enum Input {
 }
 
 /// What can be asked of a session.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Command {
     /// Start for the first time; the first input of a session just made. Answered with the view once its runner is up.
@@ -55,6 +57,37 @@ pub enum Command {
     Send {
         /// At most [`super::state::MAX_SEND_BYTES`].
         bytes: Vec<u8>,
+    },
+    /// Give the agent a message; answered when it has it. The same id again is answered like the first.
+    Prompt {
+        /// The message.
+        message: Message,
+    },
+    /// Stop what the agent is doing; answered when it was told.
+    Abort,
+    /// Hand control over; answered when the runner that serves it is up and ready.
+    Switch {
+        /// To whom.
+        to: Control,
+    },
+    /// Answer a request of the agent's; answered when the agent has it.
+    Decide {
+        /// Which: the whole id or a unique prefix; none: the only one that waits.
+        permission: Option<String>,
+        /// The answer.
+        decision: Decision,
+    },
+    /// Set the agent's model or permission mode; answered when it was told.
+    SetMode {
+        /// The model.
+        model: Option<String>,
+        /// The permission mode.
+        permission_mode: Option<String>,
+    },
+    /// Allow everything unasked for a while; none: end that.
+    Bypass {
+        /// Milliseconds, at most [`super::state::MAX_BYPASS_MS`].
+        for_ms: Option<u64>,
     },
     /// Set the terminal's size.
     Resize {
@@ -93,6 +126,18 @@ impl std::fmt::Debug for Command {
             Self::Resume => f.write_str("Resume"),
             Self::Rename { name } => f.debug_struct("Rename").field("name", name).finish(),
             Self::Send { bytes } => f.debug_struct("Send").field("len", &bytes.len()).finish_non_exhaustive(),
+            Self::Prompt { message } => f.debug_tuple("Prompt").field(message).finish(),
+            Self::Abort => f.write_str("Abort"),
+            Self::Switch { to } => f.debug_struct("Switch").field("to", to).finish(),
+            Self::Decide { permission, decision } => {
+                f.debug_struct("Decide").field("permission", permission).field("decision", decision).finish()
+            }
+            Self::SetMode { model, permission_mode } => f
+                .debug_struct("SetMode")
+                .field("model", model)
+                .field("permission_mode", permission_mode)
+                .finish(),
+            Self::Bypass { for_ms } => f.debug_struct("Bypass").field("for_ms", for_ms).finish(),
             Self::Resize { size } => f.debug_struct("Resize").field("size", size).finish(),
             Self::Wait { phases, timeout_ms } => {
                 f.debug_struct("Wait").field("phases", phases).field("timeout_ms", timeout_ms).finish()
@@ -127,7 +172,7 @@ pub struct Ended {
 }
 
 /// A living holder, found by the daemon after its own restart or after it had lost the connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Found {
     /// Which, verified by pid, start time and boot id.
     pub identity: HolderIdentity,
@@ -141,8 +186,21 @@ pub struct Found {
     pub troubles: Vec<String>,
 }
 
+/// What an agent did or said, from one line of one source.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentHeard {
+    /// The generation of the runner it belongs to, as its reader was told at its start: stamped at the source.
+    pub generation: u64,
+    /// Where it was read.
+    pub source: Source,
+    /// Offset after the line, in that source. What lies at or before the record's mark has been taken in and is ignored.
+    pub offset: u64,
+    /// In order.
+    pub events: Vec<AgentEvent>,
+}
+
 /// What can take place. A generation is the one the holder names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Happening {
     /// First input of a session read from the registry at boot: it is its turn to be restored.
@@ -213,6 +271,10 @@ pub enum Happening {
         /// In words for the owner.
         troubles: Vec<String>,
     },
+    /// The agent did or said something.
+    Agent(Box<AgentHeard>),
+    /// The owner's policy is this now. Comes before a session's first other input, and again when it changes.
+    Policy(Box<Policy>),
     /// A store effect of the **last** step failed; always the very next input after it. See [`super::Effect`].
     StoreFailed {
         /// Why, in words for the owner.

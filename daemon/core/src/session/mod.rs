@@ -15,5 +15,5 @@ mod step;
 mod storing;
 
 pub use effect::{Answer, Class, Effect};
-pub use input::{Command, Ended, Found, Happening, Input, Runner};
-pub use state::{Capabilities, Session, Survivors};
+pub use input::{AgentHeard, Command, Ended, Found, Happening, Input, Runner};
+pub use state::{Capabilities, Controls, Session, Survivors};

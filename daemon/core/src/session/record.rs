@@ -3,6 +3,7 @@
 //! The reducer changes a record through `apply` and saves it when more changed than events tell. After a crash the
 //! events appended since the last save are applied again, so nothing that was told is forgotten.
 
+use delight_proto::agent::AgentMemory;
 use delight_proto::event::{Event, EventBody};
 use delight_proto::id::SessionId;
 use delight_proto::session::{Desired, Origin, Phase, Record, StartSpec};
@@ -26,6 +27,7 @@ pub fn fresh(id: SessionId, spec: StartSpec, origin: Origin, wall_ms: u64) -> Re
         exit: None,
         last_seq: 0,
         restarts: 0,
+        agent: AgentMemory { control: None, ..AgentMemory::default() },
     }
 }
 
@@ -74,5 +76,6 @@ pub(super) fn apply(record: &mut Record, event: &Event) {
         | EventBody::Signalled { .. }
         | EventBody::Resumed { .. }
         | EventBody::Trouble { .. } => {}
+        _ => {}
     }
 }

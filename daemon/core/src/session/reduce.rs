@@ -70,6 +70,14 @@ impl Step {
             Command::Resize { size } => self.resize(ticket, origin, size),
             Command::Wait { phases, timeout_ms } => self.wait(ticket, phases, timeout_ms),
             Command::Remove => self.remove(ticket),
+            Command::Prompt { .. }
+            | Command::Abort
+            | Command::Switch { .. }
+            | Command::Decide { .. }
+            | Command::SetMode { .. }
+            | Command::Bypass { .. } => {
+                self.wrong_state(ticket, "this session has no agent", "it is a plain terminal", "use send");
+            }
         }
     }
 
@@ -88,6 +96,7 @@ impl Step {
             Happening::TagDone { tag } => self.tag_done(tag),
             Happening::TagFailed { tag, refusal } => self.tag_failed(tag, refusal),
             Happening::Trouble { troubles } => self.trouble(troubles),
+            Happening::Agent(_) | Happening::Policy(_) => {}
             // Handled before: it must not be taken for the confirmation of the step it complains of.
             Happening::StoreFailed { .. } => {}
         }

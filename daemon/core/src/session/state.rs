@@ -17,6 +17,8 @@ use crate::actor::Ticket;
 pub const START_TIMEOUT_MS: u64 = 15_000;
 /// Largest grace a stop may ask for.
 pub const MAX_GRACE_MS: u64 = 600_000;
+/// Longest time everything may be allowed unasked at once: a day.
+pub const MAX_BYPASS_MS: u64 = 86_400_000;
 /// Between two `SIGKILL`s while something of the tree is still alive.
 pub const KILL_AGAIN_MS: u64 = 1_000;
 /// Failed runners in a row that are started again; then it is given up.
@@ -72,9 +74,20 @@ pub struct Capabilities {
     /// Whether its holder hosts one generation after the other while the session is live (clients stay attached when
     /// one runner takes over from another). Sessions with a restart policy are treated as if it were set.
     pub keep_holder: bool,
+    /// Who can drive its sessions; both false: a plain terminal, in which there is no agent.
+    pub controls: Controls,
     /// Whether a new runner goes on where the last one was, so that the daemon may resume an interrupted session by
     /// itself. A plain terminal cannot.
     pub resume: bool,
+}
+
+/// Who can drive a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Controls {
+    /// The desktop, in the agent's own terminal program.
+    pub local: bool,
+    /// The phone, through the agent's structured protocol.
+    pub remote: bool,
 }
 
 /// The session's holder, as far as the daemon knows.
@@ -201,7 +214,7 @@ pub(super) enum Removal {
 }
 
 /// Everybody who is owed an answer.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct Callers {
     /// Spawns and resumes, answered when the runner is up or the start has failed.
     pub(super) starts: Vec<Ticket>,
@@ -220,7 +233,7 @@ pub(super) struct Callers {
 }
 
 /// How the last steps stand to the store.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct Store {
     /// Whether a record of the session is known to be durable.
     pub(super) durable: bool,
@@ -255,7 +268,7 @@ pub(super) struct StoreTrouble {
 ///
 /// `record` is what survives; everything else is forgotten with the daemon and found again from the holder.
 /// Plain data: compared, printed and cloned by value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Session {
     pub(super) record: Record,
     pub(super) capabilities: Capabilities,

@@ -13,7 +13,7 @@ use crate::actor::{Effects, Stamp, Ticket};
 use crate::view;
 
 /// Something to be told once the step is stored. Kept until the next input, because that may say that it was not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Say {
     /// Start the runner of the record's generation.
@@ -195,7 +195,11 @@ impl Step {
 fn told(say: &Say, s: &Session, view: &SessionView) -> Effect {
     let reply = |ticket: &Ticket, result| Effect::Reply { ticket: *ticket, result };
     match say {
-        Say::StartRunner => Effect::StartRunner { generation: s.record.generation, keep: s.keeps_holder() },
+        Say::StartRunner => Effect::StartRunner {
+            generation: s.record.generation,
+            keep: s.keeps_holder(),
+            control: s.record.agent.control,
+        },
         Say::View { ticket, .. } | Say::Renamed { ticket, .. } => {
             reply(ticket, Ok(Answer::View(Box::new(view.clone()))))
         }

@@ -77,6 +77,7 @@ fn spec_of(params: SpawnParams) -> StartSpec {
         restart: params.restart,
         stop_grace_ms: params.stop_grace_ms.unwrap_or_else(default_grace_ms),
         retain_bytes: params.retain_bytes.unwrap_or_else(default_retain_bytes),
+        agent: params.agent,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::actor::Ticket;
 use crate::session::{Capabilities, Command};
 
 /// A session's actor is to be made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Opening {
     /// Of a session just made: state is [`crate::session::Session::new`]. `Command::Start` follows as a `Deliver`.
     Fresh(Box<Record>, Capabilities),
@@ -30,7 +30,7 @@ pub enum Opening {
 }
 
 /// Numbers for `daemon.status`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Counts {
     /// Sessions by phase.
     pub sessions: BTreeMap<Phase, u32>,

@@ -12,7 +12,7 @@ use crate::actor::Ticket;
 use crate::session::{Capabilities, Command};
 
 /// A session as the store has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stored {
     /// The registry's record.
     pub record: Record,
@@ -25,7 +25,7 @@ pub struct Stored {
 }
 
 /// What the supervisor must know before anything else.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Boot {
     /// All sessions of the registry, in any order.
     pub sessions: Vec<Stored>,

@@ -26,7 +26,7 @@ pub const MAX_CANDIDATES: usize = 10;
 pub const MIN_PREFIX: usize = 4;
 
 /// A session in the index.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry {
     pub(super) view: SessionView,
     pub(super) alive: bool,

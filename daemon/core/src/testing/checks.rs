@@ -56,7 +56,10 @@ impl Sim {
                             self.is_dead(id)?;
                         }
                     }
-                    Answer::Removed(_) | Answer::Sent { .. } => {}
+                    Answer::Removed(_)
+                    | Answer::Sent { .. }
+                    | Answer::Prompted { .. }
+                    | Answer::Decided(_) => {}
                 }
             }
             Effect::Publish { view, alive } => {

@@ -2,18 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use delight_proto::agent::AgentOptions;
 use delight_proto::api::method::SpawnParams;
 use delight_proto::id::{SessionId, SessionName};
 use delight_proto::session::{Origin, Phase, RestartPolicy, Size};
 
 use super::sim::{Question, Sim};
 use crate::actor::Ticket;
-use crate::session::{Capabilities, Command, Survivors};
+use crate::session::{Capabilities, Command, Controls, Survivors};
 use crate::supervisor::{Input, Request};
 
 /// The kinds there are, and what they can do: every combination that matters.
 pub(super) fn kinds() -> BTreeMap<String, Capabilities> {
-    let of = |survivors, keep_holder, resume| Capabilities { survivors, keep_holder, resume };
+    let of = |survivors, keep_holder, resume| Capabilities {
+        survivors,
+        keep_holder,
+        resume,
+        controls: Controls::default(),
+    };
     BTreeMap::from([
         ("pty".to_owned(), of(Survivors::Leave, false, false)),
         ("agent".to_owned(), of(Survivors::End, true, true)),
@@ -80,6 +86,7 @@ impl Sim {
                 restart,
                 stop_grace_ms: Some([0, 100, 5_000][(choice >> 16) as usize % 3]),
                 retain_bytes: None,
+                agent: AgentOptions::default(),
             }),
         }
     }

@@ -238,7 +238,7 @@ impl Sim {
                 self.kernel.adopt(id, now);
                 return Ok(());
             }
-            Effect::StartRunner { generation, keep } => {
+            Effect::StartRunner { generation, keep, .. } => {
                 self.kernel.send(id, ToHolder::Start { generation, keep });
                 return Ok(());
             }
@@ -250,7 +250,7 @@ impl Sim {
                 self.kernel.send(id, ToHolder::Close);
                 return Ok(());
             }
-            Effect::Write { tag, .. } | Effect::Resize { tag, .. } => {
+            Effect::Write { tag, .. } | Effect::Resize { tag, .. } | Effect::Tell { tag, .. } => {
                 self.kernel.send(id, ToHolder::Tagged(tag));
                 return Ok(());
             }

@@ -37,6 +37,7 @@ pub fn spec(restart: RestartPolicy) -> StartSpec {
         restart,
         stop_grace_ms: 5_000,
         retain_bytes: 1 << 20,
+        agent: delight_proto::agent::AgentOptions::default(),
     }
 }
 

@@ -1,158 +1,16 @@
-//! The methods: a name, parameters and a result each.
+//! Sessions: spawning, listing, reading, ending.
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
+use super::wire;
+use crate::agent::AgentOptions;
 use crate::event::Event;
 use crate::id::{RequestId, SessionId, SessionName};
 use crate::session::{Exit, Phase, RestartPolicy, SessionView, Size};
 
-/// One method of the control API.
-pub trait Method {
-    /// Its name on the wire.
-    const NAME: &'static str;
-    /// What it is given.
-    type Params: Serialize + DeserializeOwned;
-    /// What it answers. A result means *done*.
-    type Result: Serialize + DeserializeOwned;
-}
-
-macro_rules! methods {
-    ($($(#[doc = $doc:literal])* $method:ident = $name:literal ($params:ty) -> $result:ty;)*) => {
-        $($(#[doc = $doc])*
-        #[derive(Debug, Clone, Copy)]
-        pub enum $method {}
-        impl Method for $method {
-            const NAME: &'static str = $name;
-            type Params = $params;
-            type Result = $result;
-        })*
-
-        /// Every method's name, in the order of this file.
-        pub const NAMES: &[&str] = &[$($name),*];
-
-        /// Calls `visit` once a method: for the schema, and for tests that must not forget one.
-        #[cfg(feature = "schema")]
-        pub(crate) fn each(mut visit: impl FnMut(&'static str, &'static str, schemars::Schema, schemars::Schema)) {
-            $(visit(
-                $name,
-                concat!($($doc, "\n"),*).trim(),
-                schemars::schema_for!($params),
-                schemars::schema_for!($result),
-            );)*
-        }
-    };
-}
-
-/// Derives what every wire struct has.
-macro_rules! wire {
-    ($($(#[$meta:meta])* pub struct $name:ident { $($body:tt)* })*) => {
-        $($(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-        pub struct $name { $($body)* })*
-    };
-}
-
-methods! {
-    /// First request of a connection: who am I, what do we both speak.
-    Hello = "hello" (HelloParams) -> HelloResult;
-    /// The daemon's own state.
-    DaemonStatus = "daemon.status" (Empty) -> DaemonStatusResult;
-    /// Ends the daemon. Sessions go on unless `stop_sessions` is set; the answer comes when that is done.
-    DaemonStop = "daemon.stop" (DaemonStopParams) -> DaemonStopResult;
-    /// Makes and starts a session; answers when its runner is up.
-    SessionSpawn = "session.spawn" (SpawnParams) -> SessionView;
-    /// All sessions, newest first.
-    SessionList = "session.list" (Empty) -> SessionListResult;
-    /// One session.
-    SessionGet = "session.get" (SessionRef) -> SessionView;
-    /// A session's events after a number.
-    SessionEvents = "session.events" (EventsParams) -> EventsResult;
-    /// A piece of a session's journal.
-    SessionOutput = "session.output" (OutputParams) -> OutputResult;
-    /// Writes to a session's runner; answers when all of it is written.
-    SessionSend = "session.send" (SendParams) -> SendResult;
-    /// Sets a session's terminal size when no client controls it.
-    SessionResize = "session.resize" (ResizeParams) -> SessionView;
-    /// Answers when the session is in one of the phases.
-    SessionWait = "session.wait" (WaitParams) -> SessionView;
-    /// Ends a session: politely, then by force; answers when nothing of its tree is alive.
-    SessionStop = "session.stop" (StopParams) -> SessionView;
-    /// Starts an ended session again under the same id.
-    SessionResume = "session.resume" (SessionRef) -> SessionView;
-    /// Gives a session another name, or none.
-    SessionRename = "session.rename" (RenameParams) -> SessionView;
-    /// Forgets an ended session and deletes its journal and events.
-    SessionRemove = "session.remove" (SessionRef) -> RemovedResult;
-    /// Notifications of session changes on this connection from now on.
-    Subscribe = "subscribe" (SubscribeParams) -> SubscribeResult;
-}
-
 wire! {
-    /// No parameters, or nothing to tell.
-    pub struct Empty {}
-
-    /// See [`Hello`].
-    pub struct HelloParams {
-        /// The client's name and version, for people.
-        pub client: String,
-        /// The highest [`super::PROTOCOL`] it speaks.
-        pub protocol: u32,
-    }
-
-    /// See [`Hello`].
-    pub struct HelloResult {
-        /// The protocol both use from here on.
-        pub protocol: u32,
-        /// The daemon's version.
-        pub version: String,
-        /// The daemon's process id.
-        pub pid: u32,
-        /// Methods it offers.
-        pub methods: Vec<String>,
-        /// Session kinds it can start.
-        pub kinds: Vec<String>,
-    }
-
-    /// See [`DaemonStatus`].
-    pub struct DaemonStatusResult {
-        /// Its version.
-        pub version: String,
-        /// Its process id.
-        pub pid: u32,
-        /// Unix milliseconds of its start.
-        pub started_ms: u64,
-        /// The socket it listens on.
-        pub socket: String,
-        /// Where it keeps its state.
-        pub state_dir: String,
-        /// Sessions by phase.
-        pub sessions: BTreeMap<Phase, u32>,
-        /// Most sessions that may be live at once.
-        pub max_live: u32,
-        /// Sessions found alive when it started.
-        pub adopted: u32,
-        /// Registry records it could not read and set aside, with the reason.
-        pub quarantined: Vec<String>,
-    }
-
-    /// See [`DaemonStop`].
-    pub struct DaemonStopParams {
-        /// End all sessions first.
-        #[serde(default)]
-        pub stop_sessions: bool,
-    }
-
-    /// See [`DaemonStop`].
-    pub struct DaemonStopResult {
-        /// Sessions that go on without it.
-        pub left_running: u32,
-        /// Sessions that were ended.
-        pub stopped: u32,
-    }
-
     /// See [`SessionSpawn`].
     pub struct SpawnParams {
         /// The same key again answers with the session the first call made.
@@ -187,6 +45,9 @@ wire! {
         /// Journal bytes kept; default 64 MiB.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub retain_bytes: Option<u64>,
+        /// How its agent is to be run.
+        #[serde(default)]
+        pub agent: AgentOptions,
     }
 
     /// A session by whole id, unique prefix of at least four characters, name, or `@last`.
@@ -230,7 +91,7 @@ wire! {
         /// Where to begin.
         #[serde(default)]
         pub from: OutputFrom,
-        /// At most this many bytes of output; the daemon's bound is [`super::MAX_OUTPUT_BYTES`].
+        /// At most this many bytes of output; the daemon's bound is [`crate::api::MAX_OUTPUT_BYTES`].
         #[serde(default = "default_output_bytes")]
         pub max_bytes: u32,
         /// Also what was typed. It can hold passwords.
@@ -322,19 +183,6 @@ wire! {
         /// What was removed.
         pub id: SessionId,
     }
-
-    /// See [`Subscribe`].
-    pub struct SubscribeParams {
-        /// Only this session; absent: all.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pub session: Option<String>,
-    }
-
-    /// See [`Subscribe`].
-    pub struct SubscribeResult {
-        /// Sessions as they are at the moment the subscription begins.
-        pub sessions: Vec<SessionView>,
-    }
 }
 
 fn default_kind() -> String {
@@ -346,7 +194,7 @@ fn default_event_limit() -> u32 {
 }
 
 fn default_output_bytes() -> u32 {
-    super::MAX_OUTPUT_BYTES
+    crate::api::MAX_OUTPUT_BYTES
 }
 
 /// A place in a journal.
@@ -411,28 +259,3 @@ pub enum OutputBody {
         size: Size,
     },
 }
-
-/// What a subscription is told.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "change", rename_all = "kebab-case")]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub enum Change {
-    /// A session is new or changed.
-    Session {
-        /// As it is now.
-        session: Box<SessionView>,
-    },
-    /// A session was removed.
-    Removed {
-        /// Which.
-        id: SessionId,
-    },
-    /// The client did not read fast enough: so many changes were left out. Ask for the list again.
-    Lagged {
-        /// How many.
-        missed: u64,
-    },
-}
-
-/// Name of the notification that carries a [`Change`].
-pub const CHANGE: &str = "change";
