@@ -11,14 +11,18 @@
 //! | anything not yet answered | happened whole or not at all, a record and an event each for itself | the same |
 //!
 //! A store that cannot be trusted is refused, never started clean: a newer schema, a damaged store, a registry that is
-//! empty while sessions have data. One damaged record is set aside (tree `quarantine`), reported, and the rest works.
+//! empty while sessions have data. A copy is tried first (`trial`): a registry that is refused stays as it was, byte for
+//! byte, and one that opens with records missing is kept beside as it was. One damaged record is set aside (tree
+//! `quarantine`), reported, and the rest works.
 
 mod events;
 mod record;
 mod registry;
 mod stray;
 mod thread;
+mod trial;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use delight_core::supervisor::Stored;
@@ -61,12 +65,16 @@ pub(crate) fn open(place: &Place) -> Result<(Store, Contents), Refusal> {
 
 /// Reads everything a start needs. Runs on the store's thread.
 fn read_all(place: &Place) -> Result<(registry::Registry, Contents), Refusal> {
-    let registry = registry::Registry::open(&place.registry(), &place.sessions())?;
+    let kept = trial::run(place)?;
+    let path = place.registry();
+    let registry = registry::Registry::open(&path, &path, &place.sessions())?;
     let loaded = registry.load()?;
     let mut records = loaded.records;
     let mut quarantined = loaded.quarantined;
     stray::finish_removals(place, &registry, &mut records)?;
-    stray::report(place, &records, &loaded.quarantined_ids, &mut quarantined);
+    let known: BTreeSet<SessionId> =
+        records.iter().map(|record| record.id).chain(loaded.quarantined_ids.iter().copied()).collect();
+    stray::report(place, &known, kept.as_deref(), &mut quarantined);
     let mut sessions = Vec::with_capacity(records.len());
     for record in records {
         let (log_seq, tail) = events::after_record(place, &record).unwrap_or_else(|reason| {

@@ -1,6 +1,7 @@
 //! The spawn registry in sled: one record a session, a schema number, and what could not be read.
 
-use std::fs::File;
+use std::collections::BTreeSet;
+use std::fs::{File, TryLockError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ const CACHE_BYTES: u64 = 1 << 20;
 /// sled's log segment and write buffer: the smallest that holds hundreds of records and costs little memory.
 const SEGMENT_BYTES: usize = 256 << 10;
 
-/// How long sled's lock is waited for, and how often it is looked at.
+/// How long the lock of the last daemon's registry is waited for, and how often it is looked at.
 const LETTING_GO: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -47,13 +48,14 @@ pub(super) struct Loaded {
 }
 
 impl Registry {
-    /// Opens or makes it. `sessions_dir` tells a first start from a registry that was lost.
-    pub(super) fn open(path: &Path, sessions_dir: &Path) -> Result<Self, Refusal> {
+    /// Opens or makes the one at `path`. `called` is what refusals call it; `sessions_dir` tells a first start from a
+    /// registry that was lost.
+    pub(super) fn open(path: &Path, called: &Path, sessions_dir: &Path) -> Result<Self, Refusal> {
         let damaged = |reason: String| {
-            Refusal::new(Code::Storage, format!("the registry {} cannot be opened", path.display()), reason).fix(
+            Refusal::new(Code::Storage, format!("the registry {} cannot be opened", called.display()), reason).fix(
                 format!(
                     "restore it from a backup; or move {} and {} away to begin anew (running sessions go on, unlisted)",
-                    path.display(),
+                    called.display(),
                     sessions_dir.display()
                 ),
             )
@@ -72,13 +74,13 @@ impl Registry {
             let quarantine = db.open_tree(QUARANTINE)?;
             Ok::<_, sled::Error>((db, sessions, quarantine))
         };
-        let (db, sessions, quarantine) = match patiently(|| catch_unwind(AssertUnwindSafe(open))) {
+        let (db, sessions, quarantine) = match catch_unwind(AssertUnwindSafe(open)) {
             Ok(Ok(opened)) => opened,
             Ok(Err(e)) => return Err(damaged(e.to_string())),
             Err(panic) => return Err(damaged(format!("it is damaged ({})", panic_text(&panic)))),
         };
         let log = File::open(path.join("db")).map_err(|e| damaged(format!("its log: {e}")))?;
-        let registry = Self { path: path.to_owned(), db, log, sessions, quarantine };
+        let registry = Self { path: called.to_owned(), db, log, sessions, quarantine };
         registry.check_schema(sessions_dir, damaged)?;
         Ok(registry)
     }
@@ -138,6 +140,16 @@ impl Registry {
         Ok(Loaded { records, quarantined, quarantined_ids })
     }
 
+    /// Every session it knows of, also those whose record cannot be read.
+    pub(super) fn ids(&self) -> Result<BTreeSet<SessionId>, Refusal> {
+        let mut ids = BTreeSet::new();
+        for entry in self.sessions.iter().chain(&self.quarantine) {
+            let (key, _) = entry.map_err(|e| self.refuse("read", &e))?;
+            ids.extend(String::from_utf8_lossy(&key).parse::<SessionId>().ok());
+        }
+        Ok(ids)
+    }
+
     /// Writes a record; durable after [`Self::flush`].
     pub(super) fn put(&self, record: &Record) -> Result<(), Refusal> {
         let bytes = record::encode(record).map_err(|e| self.refuse("write", &e))?;
@@ -173,18 +185,28 @@ impl Registry {
     }
 }
 
-/// Tries again (bounded) while sled's own lock is held. We have the daemon's lock, so it is held by what is left of the
+/// Waits (bounded) until nobody has the registry open. We have the daemon's lock, so it is held by what is left of the
 /// last daemon: a holder it was starting keeps a copy of every descriptor until it executes.
-fn patiently<T>(
-    mut open: impl FnMut() -> std::thread::Result<Result<T, sled::Error>>,
-) -> std::thread::Result<Result<T, sled::Error>> {
+///
+/// # Errors
+/// `storage` when it is still held, or its lock cannot be asked.
+pub(super) fn await_release(path: &Path) -> Result<(), Refusal> {
+    let refuse = |reason: String| {
+        Refusal::new(Code::Storage, format!("the registry {} cannot be opened", path.display()), reason)
+            .fix("end the process that has it open (fuser tells which), then start the daemon again")
+    };
+    let log = match File::open(path.join("db")) {
+        Ok(log) => log,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(refuse(e.to_string())),
+    };
     let deadline = Instant::now() + LETTING_GO;
     loop {
-        match open() {
-            Ok(Err(sled::Error::Io(e))) if e.to_string().contains("lock") && Instant::now() < deadline => {
-                std::thread::sleep(LOOK_AGAIN);
-            }
-            other => return other,
+        match log.try_lock() {
+            // Given back with the file.
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOOK_AGAIN),
+            Err(e) => return Err(refuse(format!("its lock: {e}"))),
         }
     }
 }

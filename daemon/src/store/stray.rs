@@ -1,5 +1,6 @@
 //! Session directories and registry records that do not match, after a crash or damage.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -51,22 +52,41 @@ pub(super) fn finish_removals(
 }
 
 /// Deals with directories that have no record. One without output is what a crash between starting a holder and
-/// storing its record leaves: nothing ran there, nothing was promised, it is deleted. Any other is kept and reported.
-pub(super) fn report(place: &Place, records: &[Record], quarantined: &[SessionId], told: &mut Vec<String>) {
+/// storing its record leaves: nothing ran there, nothing was promised, it is deleted. Any other is kept and reported,
+/// with the place where the registry was `kept` as it had been.
+pub(super) fn report(
+    place: &Place,
+    known: &BTreeSet<SessionId>,
+    kept: Option<&Path>,
+    told: &mut Vec<String>,
+) {
+    let lost = without_record(place, known);
     for id in session_dirs(&place.sessions()) {
-        if records.iter().any(|record| record.id == id) || quarantined.contains(&id) {
-            continue;
-        }
         let dir = place.session(id);
-        let unused = !has_records(&dir.join("journal")) && !has_records(&dir.join("events"));
-        if unused && !lock::is_held(&dir).unwrap_or(true) {
-            if let Err(e) = fs::remove_dir_all(&dir) {
-                tracing::warn!(session = %id, error = %e, "an unused session directory could not be deleted");
-            }
-            continue;
+        if lost.contains(&id) {
+            let kept = kept.map_or_else(String::new, |kept| {
+                format!("; the registry as it was is in {}", kept.display())
+            });
+            told.push(format!("session {id}: it has data in {} but no registry record{kept}", dir.display()));
+        } else if !known.contains(&id)
+            && let Err(e) = fs::remove_dir_all(&dir)
+        {
+            tracing::warn!(session = %id, error = %e, "an unused session directory could not be deleted");
         }
-        told.push(format!("session {id}: it has data in {} but no registry record", dir.display()));
     }
+}
+
+/// The sessions that have data or a holder, and are not among those the registry knows.
+pub(super) fn without_record(place: &Place, known: &BTreeSet<SessionId>) -> Vec<SessionId> {
+    let mut found = session_dirs(&place.sessions());
+    found.retain(|id| {
+        let dir = place.session(*id);
+        !known.contains(id)
+            && (has_records(&dir.join("journal"))
+                || has_records(&dir.join("events"))
+                || lock::is_held(&dir).unwrap_or(true))
+    });
+    found
 }
 
 fn has_records(log: &Path) -> bool {

@@ -7,11 +7,11 @@ use delight_proto::session::{Desired, Origin, Phase};
 
 use super::*;
 
-fn id(n: u8) -> SessionId {
+pub(super) fn id(n: u8) -> SessionId {
     SessionId::from_random([n; 10])
 }
 
-fn record(n: u8) -> Record {
+pub(super) fn record(n: u8) -> Record {
     Record {
         id: id(n),
         name: None,
@@ -33,11 +33,11 @@ fn record(n: u8) -> Record {
     }
 }
 
-fn event(seq: u64) -> Event {
+pub(super) fn event(seq: u64) -> Event {
     Event { seq, at_ms: seq, offset: 0, body: EventBody::Adopted { generation: 1 } }
 }
 
-fn place(base: &std::path::Path) -> Place {
+pub(super) fn place(base: &std::path::Path) -> Place {
     let place = Place { state: base.join("s"), runtime: base.join("r"), config: base.join("c") };
     crate::paths::prepare(&place).unwrap();
     place
@@ -154,92 +154,6 @@ async fn corrupt_record_quarantined() {
         let [told] = &contents.quarantined[..] else { panic!("{contents:?}") };
         assert!(told.contains(id(2).as_str()) && told.contains("checksum"), "{told}");
         store.close().await;
-    }
-}
-
-#[test]
-fn a_newer_schema_is_refused_and_left_as_it_is() {
-    let base = tempfile::tempdir().unwrap();
-    let place = place(base.path());
-    {
-        let registry =
-            registry::Registry::open(&place.registry(), &place.registry(), &place.sessions()).unwrap();
-        registry.raw().0.insert("schema", "2").unwrap();
-        registry.flush().unwrap();
-    }
-    for _ in 0..2 {
-        let refusal = open(&place).err().unwrap();
-        assert_eq!(refusal.code, Code::Storage);
-        assert!(refusal.reason.contains("schema 2") && refusal.fix.contains("newer"), "{refusal:?}");
-    }
-}
-
-#[test]
-fn a_registry_that_was_lost_is_refused_while_sessions_have_data() {
-    let base = tempfile::tempdir().unwrap();
-    let place = place(base.path());
-    std::fs::create_dir_all(place.session(id(1)).join("journal")).unwrap();
-    let refusal = open(&place).err().unwrap();
-    assert_eq!(refusal.code, Code::Storage);
-    assert!(refusal.reason.contains("1 sessions have data"), "{refusal:?}");
-}
-
-#[tokio::test]
-async fn a_damaged_registry_is_refused_or_reported_never_started_clean() {
-    let base = tempfile::tempdir().unwrap();
-    let place = place(base.path());
-    let (store, _) = open(&place).unwrap();
-    for n in 1..=50 {
-        store.commit(id(n), vec![Write::Append(event(1)), Write::Save(Box::new(record(n)))]).await.unwrap();
-    }
-    store.close().await;
-    drop(store);
-    drop(open(&place).unwrap());
-    let file = place.registry().join("db");
-    let whole = std::fs::read(&file).unwrap();
-    for (what, damaged) in [
-        ("zeroed", vec![0; whole.len()]),
-        ("emptied", Vec::new()),
-        ("cut in half", whole[..whole.len() / 2].to_vec()),
-        ("garbage", whole.iter().map(|b| b ^ 0x5a).collect()),
-    ] {
-        let copy = tempfile::tempdir().unwrap();
-        let place = Place {
-            state: copy.path().join("s"),
-            runtime: copy.path().join("r"),
-            config: place.config.clone(),
-        };
-        crate::paths::prepare(&place).unwrap();
-        std::fs::create_dir(place.registry()).unwrap();
-        for entry in std::fs::read_dir(base.path().join("s/registry")).unwrap().flatten() {
-            if entry.file_type().unwrap().is_file() {
-                std::fs::copy(entry.path(), place.registry().join(entry.file_name())).unwrap();
-            }
-        }
-        std::fs::write(place.registry().join("db"), damaged).unwrap();
-        for n in 1..=50 {
-            std::fs::create_dir_all(place.session(id(n)).join("events")).unwrap();
-            std::fs::copy(
-                std::fs::read_dir(base.path().join("s/sessions").join(id(n).as_str()).join("events"))
-                    .unwrap()
-                    .next()
-                    .unwrap()
-                    .unwrap()
-                    .path(),
-                place.session(id(n)).join("events/0"),
-            )
-            .unwrap();
-        }
-        match open(&place) {
-            Err(refusal) => {
-                assert_eq!(refusal.code, Code::Storage, "{what}");
-                assert!(!refusal.fix.is_empty());
-            }
-            Ok((_store, contents)) => {
-                let told = contents.sessions.len() + contents.quarantined.len();
-                assert_eq!(told, 50, "{what}: every session is there or reported: {contents:?}");
-            }
-        }
     }
 }
 

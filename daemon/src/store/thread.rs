@@ -9,7 +9,7 @@ use delight_proto::refusal::{Code, Refusal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::events::Logs;
-use super::registry::Registry;
+use super::registry::{self, Registry};
 use super::{Contents, Write, stray};
 
 /// Commits that may wait. Each belongs to a session's step, and a session has one step at a time: this is more than
@@ -60,8 +60,10 @@ impl Store {
             .name("store".to_owned())
             .spawn(move || {
                 private_files();
+                // Before the timers are quiet: its short sleeps would each take as long as their slack.
+                let free = registry::await_release(&place.registry());
                 quiet_timers();
-                match super::read_all(&place) {
+                match free.and_then(|()| super::read_all(&place)) {
                     Ok((registry, contents)) => {
                         let mut keeper = Keeper { registry, logs: Logs::new(place.clone()), place };
                         // The daemon has given up starting if nobody listens; the queue is closed then.
