@@ -7,9 +7,11 @@
 //! - [`actor`]: what a reducer is;
 //! - [`session`]: one session, from spawn to removal;
 //! - [`supervisor`]: which sessions there are, and who may make another;
+//! - [`policy`]: what an agent may do without asking a person;
 //! - [`replay`]: folding recorded inputs again.
 
 pub mod actor;
+pub mod policy;
 pub mod replay;
 pub mod session;
 pub mod supervisor;
