@@ -9,6 +9,7 @@ mod command;
 mod connection;
 mod context;
 mod failure;
+mod happening;
 mod holder;
 mod keys;
 mod launch;

@@ -133,6 +133,7 @@ pub(crate) mod example {
             holder: None,
             exit: None,
             last_seq: 3,
+            agent: None,
             warnings: Vec::new(),
         }
     }

@@ -3,15 +3,15 @@
 use delight_proto::api::method::{
     Change, EventsParams, SessionEvents, SessionGet, SessionRef, Subscribe, SubscribeParams,
 };
-use delight_proto::event::{Event, EventBody};
-use delight_proto::session::Origin;
+use delight_proto::event::Event;
 use serde::Serialize;
 
 use crate::connection::Connection;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::happening::line;
 use crate::output::{Output, note, stdout};
-use crate::{span, text};
+use crate::span;
 
 /// Events asked for at once: the daemon's own bound.
 const PAGE: u32 = 1_000;
@@ -111,44 +111,5 @@ fn follow(
             // Whatever was missed is in the log, which is read next.
             Some(Change::Lagged { .. }) => {}
         }
-    }
-}
-
-/// One event in one line.
-pub(super) fn line(event: &Event, clock: &impl Fn(u64) -> String) -> String {
-    format!("{:>4}  {}  {}", event.seq, clock(event.at_ms), text::visible(&words(&event.body)))
-}
-
-fn words(body: &EventBody) -> String {
-    match body {
-        EventBody::Spawned { origin } => format!("spawned by {}", who(origin)),
-        EventBody::HolderStarted { holder } => format!("holder started (pid {})", holder.process.pid),
-        EventBody::Started { generation: 1, pid } => format!("started (pid {pid})"),
-        EventBody::Started { generation, pid } => format!("started again (pid {pid}, start {generation})"),
-        EventBody::StartFailed { reason, .. } => format!("could not be started: {reason}"),
-        EventBody::Exited { exit, .. } => format!("exited: {exit}"),
-        EventBody::Interrupted { reason } => format!("interrupted: {reason}"),
-        EventBody::Adopted { .. } => "found alive by a new daemon".to_owned(),
-        EventBody::InputSent { origin, bytes } => format!("{bytes} bytes of input sent by {}", who(origin)),
-        EventBody::StopRequested { origin, kill: false } => format!("stop asked for by {}", who(origin)),
-        EventBody::StopRequested { origin, kill: true } => format!("kill asked for by {}", who(origin)),
-        EventBody::Signalled { signal } => format!("signal {signal} sent to its processes"),
-        EventBody::RestartScheduled { attempt, due_ms } => {
-            format!("restart {attempt} due at {}", span::clock(*due_ms))
-        }
-        EventBody::Resumed { origin } => format!("resumed by {}", who(origin)),
-        EventBody::Renamed { name: Some(name) } => format!("renamed to {name}"),
-        EventBody::Renamed { name: None } => "name taken away".to_owned(),
-        EventBody::Trouble { warning } if warning.is_empty() => "trouble is over".to_owned(),
-        EventBody::Trouble { warning } => format!("trouble: {warning}"),
-    }
-}
-
-fn who(origin: &Origin) -> String {
-    match origin {
-        Origin::Desktop { pid: Some(pid) } => format!("this machine (pid {pid})"),
-        Origin::Desktop { pid: None } => "this machine".to_owned(),
-        Origin::Phone { device } => format!("phone {device}"),
-        Origin::Daemon => "the daemon".to_owned(),
     }
 }

@@ -5,11 +5,10 @@ use delight_proto::event::Event;
 use delight_proto::session::SessionView;
 use serde::Serialize;
 
-use super::events;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Output, Tone};
-use crate::{span, text, view};
+use crate::{happening, span, text, view};
 
 /// Events shown at the end: what happened lately.
 const TAIL: u64 = 10;
@@ -82,7 +81,7 @@ fn render(out: Output, s: &SessionView, events: &[Event], now: u64, clock: impl 
     if !events.is_empty() {
         words += "events\n";
         for event in events {
-            words += &format!("  {}\n", events::line(event, &clock));
+            words += &format!("  {}\n", happening::line(event, &clock));
         }
     }
     let handle = view::handle(s);

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
+use delight_proto::agent::{AgentOptions, Control};
 use delight_proto::api::method::{SessionSpawn, SessionWait, SpawnParams, WaitParams};
-use delight_proto::id::{BadName, RequestId, SessionName};
+use delight_proto::id::{BadName, ConversationId, RequestId, SessionName};
 use delight_proto::place::Place;
 use delight_proto::refusal::{Code, Refusal};
-use delight_proto::session::{RestartPolicy, SessionView, Size};
+use delight_proto::session::{PhoneMessages, RestartPolicy, SessionView, Size};
 
 use super::rename::parse_name;
 use super::wait::{exit_status, told};
@@ -51,7 +52,7 @@ const CARRIED: &[&str] = &[
     "SSH_AUTH_SOCK",
 ];
 
-/// Make a session and run a command in it; attach to it if this is a terminal
+/// Make a session and run an agent or a command in it; attach to it if this is a terminal
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The session is attached when standard input and output are a terminal; ctrl-\\ detaches and leaves it running.
@@ -60,6 +61,8 @@ TZ, SHELL, EDITOR, VISUAL, DISPLAY, WAYLAND_DISPLAY, XAUTHORITY, SSH_AUTH_SOCK a
 
 Examples:
   delightctl spawn                                your shell, attached
+  delightctl spawn claude .                       an agent in this directory; delightctl agents lists them
+  delightctl spawn codex ~/src --remote           the same, driven by the phone or delightctl send
   delightctl spawn --name build -- make -j8       a command with a name
   delightctl spawn --no-attach --cwd /srv -- ./run
   delightctl spawn --wait -- cargo test           wait for it; exits as the command did")]
@@ -67,7 +70,13 @@ pub(crate) struct Args {
     /// Name, unique on this machine
     #[arg(long, short, value_parser = parse_name)]
     name: Option<SessionName>,
+    /// Session kind: claude, codex, pty, … (delightctl agents lists them) [default: pty]
+    #[arg(value_name = "KIND", conflicts_with = "kind")]
+    positional_kind: Option<String>,
     /// Working directory [default: this one]
+    #[arg(value_name = "DIR", conflicts_with = "cwd")]
+    directory: Option<PathBuf>,
+    /// Working directory, as an option
     #[arg(long, value_name = "DIR")]
     cwd: Option<PathBuf>,
     /// Make the working directory (mode 0700) if it is missing
@@ -91,9 +100,27 @@ pub(crate) struct Args {
     /// Whether a command that failed is started again
     #[arg(long, value_name = "WHEN", default_value = "never")]
     restart: Restart,
-    /// Session kind; `delightctl status` lists those there are
-    #[arg(long, default_value = "pty")]
-    kind: String,
+    /// Session kind, as an option
+    #[arg(long)]
+    kind: Option<String>,
+    /// The phone (or delightctl send) drives at first
+    #[arg(long, conflicts_with = "local")]
+    remote: bool,
+    /// The desktop drives at first, in the agent's own terminal program
+    #[arg(long)]
+    local: bool,
+    /// The agent's model
+    #[arg(long)]
+    model: Option<String>,
+    /// The agent's permission mode
+    #[arg(long, value_name = "MODE")]
+    permission_mode: Option<String>,
+    /// Go on with a conversation of the agent's
+    #[arg(long, value_name = "CONVERSATION", value_parser = parse_conversation)]
+    resume: Option<ConversationId>,
+    /// What becomes of a phone's message while the desktop drives [default: reject]
+    #[arg(long, value_name = "WHAT")]
+    phone_messages: Option<Phone>,
     /// Time between asking it to end and forcing it [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = span::duration)]
     grace: Option<Duration>,
@@ -103,8 +130,8 @@ pub(crate) struct Args {
     /// Key that detaches: ctrl with a letter or one of \ ] ^ _, or none
     #[arg(long, value_name = "KEY", env = "DELIGHT_DETACH_KEY", default_value = "ctrl-\\", value_parser = DetachKey::parse)]
     detach_key: DetachKey,
-    /// Program and arguments [default: your shell]
-    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
+    /// Program and arguments [default: your shell; of an agent: further arguments]
+    #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
 }
 
@@ -114,6 +141,19 @@ enum Restart {
     Never,
     /// It is started again when it failed, within limits
     OnFailure,
+}
+
+/// Words of [`PhoneMessages`].
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Phone {
+    /// It is refused, visibly
+    Reject,
+    /// It takes control and is delivered then
+    Takeover,
+}
+
+fn parse_conversation(text: &str) -> Result<ConversationId, String> {
+    text.parse().map_err(|e: BadName| e.to_string())
 }
 
 fn parse_request_id(text: &str) -> Result<RequestId, String> {
@@ -166,16 +206,35 @@ next: delightctl {verb} {handle}
         Ok(SpawnParams {
             request_id: Some(request_id),
             name: self.name.take(),
-            kind: std::mem::take(&mut self.kind),
+            kind: self.kind.take().or(self.positional_kind.take()).unwrap_or_else(|| "pty".to_owned()),
             command: std::mem::take(&mut self.command),
-            cwd: working_dir(self.cwd.as_deref())?,
+            cwd: working_dir(self.cwd.as_deref().or(self.directory.as_deref()))?,
             create_cwd: self.create,
             env: environment(&self.env, std::env::vars_os())?,
             size,
             restart,
             stop_grace_ms: self.grace.map(|grace| grace.as_millis() as u64),
             retain_bytes: self.retain,
+            agent: self.agent(),
         })
+    }
+
+    fn agent(&mut self) -> AgentOptions {
+        let control = match (self.remote, self.local) {
+            (true, _) => Some(Control::Remote),
+            (_, true) => Some(Control::Local),
+            _ => None,
+        };
+        AgentOptions {
+            control,
+            model: self.model.take(),
+            permission_mode: self.permission_mode.take(),
+            conversation: self.resume.take(),
+            phone_messages: self.phone_messages.map(|what| match what {
+                Phone::Reject => PhoneMessages::Reject,
+                Phone::Takeover => PhoneMessages::Takeover,
+            }),
+        }
     }
 }
 
