@@ -5,11 +5,11 @@ use std::time::Duration;
 use delight_crypto::SigningKey;
 use delight_proto::sync::bounded::{KeyText, Token};
 use delight_proto::sync::bounds;
-use delight_proto::sync::http::{AskChallenge, Call, Failure, Login, Verb};
-use reqwest::StatusCode;
+use delight_proto::sync::http::{AskChallenge, Call, Login, Verb};
+use delight_transport::http::{self as wire, HttpError, Method};
 use serde_json::Value;
 use tokio::sync::Mutex;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::error::{Error, Kind};
 use crate::fresh;
@@ -17,8 +17,8 @@ use crate::server::Server;
 
 /// From the first step of a request to the last byte of its answer.
 const REQUEST: Duration = Duration::from_secs(15);
-/// An error's words beyond this are no words.
-const FAILURE_BYTES: usize = 16 << 10;
+/// Who we say we are.
+pub(crate) const USER_AGENT: &str = concat!("delight-sdk/", env!("CARGO_PKG_VERSION"));
 /// How often a request that a rate limit turned away is made before the caller hears of it.
 const PATIENCE: u32 = 5;
 /// The first wait after a rate limit that names none; doubled each time.
@@ -28,8 +28,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The requests of one account to one server.
 pub(crate) struct Http {
-    server: Server,
-    client: reqwest::Client,
+    /// Carries the token, for the calls that want one.
+    client: wire::Client,
     signing: SigningKey,
     /// The token, renewed by one at a time: its lock is held over a login so that a hundred requests that all meet a stale
     /// token log in once. Nobody calls back into us under it.
@@ -37,16 +37,15 @@ pub(crate) struct Http {
 }
 
 impl Http {
-    pub(crate) fn new(server: Server, signing: SigningKey) -> Result<Self, Error> {
-        let client = reqwest::Client::builder()
-            .use_preconfigured_tls(server.rustls()?)
-            .no_proxy()
-            // A redirect would carry the token to somebody else.
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("delight-sdk/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| Error::new(Kind::System, "setting up HTTP", words(error)))?;
-        Ok(Self { server, client, signing, token: Mutex::new(None) })
+    pub(crate) fn new(server: &Server, signing: SigningKey) -> Result<Self, Error> {
+        let options = wire::Options {
+            timeout: REQUEST,
+            max_answer: bounds::HTTP_ANSWER,
+            user_agent: USER_AGENT.into(),
+        };
+        let client = wire::Client::new(server.way().clone(), options)
+            .map_err(|error| Error::new(Kind::System, "setting up HTTP", error.to_string()))?;
+        Ok(Self { client, signing, token: Mutex::new(None) })
     }
 
     /// The token, logging in when there is none.
@@ -56,6 +55,9 @@ impl Http {
             return Ok(token.clone());
         }
         let fresh = self.log_in().await?;
+        let carried = delight_transport::secret::Token::new(fresh.expose().as_str())
+            .map_err(|bad| refused_login(&bad.to_string()))?;
+        self.client.set_token(Some(carried));
         *token = Some(fresh.clone());
         Ok(fresh)
     }
@@ -64,6 +66,7 @@ impl Http {
     pub(crate) async fn forget(&self, refused: &Token) {
         let mut token = self.token.lock().await;
         if token.as_ref() == Some(refused) {
+            self.client.set_token(None);
             *token = None;
         }
     }
@@ -71,36 +74,39 @@ impl Http {
     /// Makes a call. A refused token is renewed once; a rate limit is waited for a few times.
     ///
     /// Not done twice by itself after anything else: whether a failed write may be repeated is the caller's to know.
-    pub(crate) async fn call<C: Call>(&self, call: &C) -> Result<C::Answer, Error> {
+    pub(crate) async fn call<C: Call + Sync>(&self, call: &C) -> Result<C::Answer, Error> {
         if !C::AUTHENTICATED {
-            return read::<C>(self.send(call, None).await?);
+            return self.send(call).await.map_err(failed)?;
         }
         let token = self.token().await?;
-        let answer = self.send(call, Some(&token)).await?;
-        if answer.0 != StatusCode::UNAUTHORIZED {
-            return read::<C>(answer);
-        }
-        self.forget(&token).await;
-        let token = self.token().await?;
-        read::<C>(self.send(call, Some(&token)).await?)
+        match self.send(call).await {
+            Err(HttpError::Refused { .. }) => {
+                self.forget(&token).await;
+                self.token().await?;
+                self.send(call).await.map_err(failed)
+            }
+            answer => answer.map_err(failed),
+        }?
     }
 
     /// Logs in with a challenge of the server's; where it has none to give, with one of our own.
     async fn log_in(&self) -> Result<Token, Error> {
         let key = |text: String| KeyText::new(text).map_err(|long| refused_login(&long.to_string()));
         let public_key = key(self.signing.public_base64())?;
-        let asked = self.send(&AskChallenge { public_key: public_key.clone() }, None).await?;
-        let login = if matches!(asked.0, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
-            let bytes = fresh::bytes::<32>()?;
-            let challenge = base64_of(&bytes);
-            let signature = self.sign(&challenge)?;
-            Login::Own { public_key, challenge: key(challenge)?, signature: key(signature)? }
-        } else {
-            let challenge = read::<AskChallenge>(asked)?;
-            let signature = self.sign(&challenge.challenge)?;
-            Login::Issued { public_key, challenge_id: challenge.challenge_id, signature: key(signature)? }
+        let login = match self.send(&AskChallenge { public_key: public_key.clone() }).await {
+            Err(HttpError::Status { status: 404 | 405, .. }) => {
+                let bytes = fresh::bytes::<32>()?;
+                let challenge = base64_of(&bytes);
+                let signature = self.sign(&challenge)?;
+                Login::Own { public_key, challenge: key(challenge)?, signature: key(signature)? }
+            }
+            asked => {
+                let challenge = asked.map_err(failed)??;
+                let signature = self.sign(&challenge.challenge)?;
+                Login::Issued { public_key, challenge_id: challenge.challenge_id, signature: key(signature)? }
+            }
         };
-        match read::<Login>(self.send(&login, None).await?) {
+        match self.send(&login).await.map_err(failed).flatten() {
             Ok(done) => Ok(done.token),
             Err(error) if error.kind == Kind::ServerRefused || error.kind == Kind::LoginRefused => {
                 Err(refused_login(&error.reason))
@@ -113,98 +119,69 @@ impl Http {
         self.signing.sign_base64(challenge).ok_or_else(|| refused_login("the server's challenge is none"))
     }
 
-    async fn send<C: Call>(&self, call: &C, token: Option<&Token>) -> Result<(StatusCode, Vec<u8>), Error> {
-        let mut pause = PAUSE;
-        for attempt in 1.. {
-            let (answer, wait) = timeout(REQUEST, self.send_once(call, token)).await.map_err(|_| {
-                Error::new(Kind::TimedOut, "a request to the server", format!("no answer within {REQUEST:?}"))
-                    .perhaps_done()
-            })??;
-            let wait = wait.unwrap_or(pause);
-            if answer.0 != StatusCode::TOO_MANY_REQUESTS || attempt == PATIENCE || wait > LONGEST_PAUSE {
-                return Ok(answer);
-            }
-            sleep(wait).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-        Err(Error::busy("a request to the server", 0))
-    }
-
-    async fn send_once<C: Call>(
-        &self,
-        call: &C,
-        token: Option<&Token>,
-    ) -> Result<((StatusCode, Vec<u8>), Option<Duration>), Error> {
-        let url = self.server.url(&call.path())?;
-        let mut request = match C::VERB {
-            Verb::Get => self.client.get(url),
-            Verb::Post => self.client.post(url).json(call),
-            Verb::Delete => self.client.delete(url),
+    /// An answer that came; whether it has the right shape is the inner result.
+    async fn send<C: Call + Sync>(&self, call: &C) -> Result<Result<C::Answer, Error>, HttpError> {
+        let (method, body) = match C::VERB {
+            Verb::Get => (Method::GET, None),
+            Verb::Post => (Method::POST, Some(call)),
+            Verb::Delete => (Method::DELETE, None),
         };
-        if let Some(token) = token {
-            request = request.bearer_auth(token.expose().as_str());
-        }
-        let mut answer = request.send().await.map_err(unreachable)?;
-        let status = answer.status();
-        let wait = answer
-            .headers()
-            .get(reqwest::header::RETRY_AFTER)
-            .and_then(|seconds| seconds.to_str().ok()?.parse().ok())
-            .map(Duration::from_secs);
-        let most = if status.is_success() { bounds::HTTP_ANSWER } else { FAILURE_BYTES };
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
-            if body.len() + chunk.len() > most {
-                let reason = format!("it has more than {most} bytes");
-                return Err(Error::new(Kind::TooLarge, "the server's answer", reason));
+        let mut pause = PAUSE;
+        let mut attempt = 1;
+        loop {
+            match self.client.request(method.clone(), &call.path(), &[], body).await {
+                Err(HttpError::Status { status: 429, retry_after, .. })
+                    if attempt < PATIENCE && retry_after.unwrap_or(pause) <= LONGEST_PAUSE =>
+                {
+                    sleep(retry_after.unwrap_or(pause)).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    attempt += 1;
+                }
+                answer => return answer.map(|answer| read::<C>(&answer.body)),
             }
-            body.extend_from_slice(&chunk);
         }
-        Ok(((status, body), wait))
     }
 }
 
-fn read<C: Call>((status, body): (StatusCode, Vec<u8>)) -> Result<C::Answer, Error> {
-    if status.is_success() {
-        return delight_proto::sync::read::bytes("the server's answer", &body, bounds::HTTP_ANSWER)
-            .map_err(Error::of_peer);
+fn read<C: Call>(body: &[u8]) -> Result<C::Answer, Error> {
+    delight_proto::sync::read::bytes("the server's answer", body, bounds::HTTP_ANSWER).map_err(Error::of_peer)
+}
+
+/// A request's failure in the phone's words. Nothing of the URL is repeated: a query may hold a key.
+fn failed(error: HttpError) -> Error {
+    let what = "a request to the server";
+    match error {
+        HttpError::Network { reason, sent } => {
+            let failed =
+                Error::new(Kind::Unreachable, what, reason).fix("check the network and the server's URL");
+            if sent { failed.perhaps_done() } else { failed }
+        }
+        HttpError::Timeout { after } => {
+            Error::new(Kind::TimedOut, what, format!("no answer within {after:?}")).perhaps_done()
+        }
+        HttpError::Refused { message } => Error::new(Kind::LoginRefused, what, message),
+        HttpError::Status { status, message, .. } => Error::new(kind_of(status), what, message),
+        HttpError::TooLarge { .. } => Error::new(Kind::TooLarge, what, error.to_string()),
+        HttpError::BadAnswer { .. } => Error::new(Kind::BadAnswer, what, error.to_string()),
+        HttpError::BadRequest { .. } => Error::new(Kind::BadInput, what, error.to_string()),
+        HttpError::Redirect { .. } => Error::new(Kind::ServerRefused, what, error.to_string()),
     }
-    let reason = serde_json::from_slice::<Failure>(&body)
-        .map_or_else(|_| format!("status {}", status.as_u16()), |failure| failure.error.to_string());
-    let kind = match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Kind::LoginRefused,
-        StatusCode::NOT_FOUND | StatusCode::GONE => Kind::NotFound,
-        StatusCode::TOO_MANY_REQUESTS => Kind::Busy,
-        StatusCode::PAYLOAD_TOO_LARGE => Kind::TooLarge,
-        status if status.is_server_error() => Kind::Unreachable,
+}
+
+fn kind_of(status: u16) -> Kind {
+    match status {
+        401 | 403 => Kind::LoginRefused,
+        404 | 410 => Kind::NotFound,
+        413 => Kind::TooLarge,
+        429 => Kind::Busy,
+        500.. => Kind::Unreachable,
         _ => Kind::ServerRefused,
-    };
-    Err(Error::new(kind, "a request to the server", reason))
+    }
 }
 
 fn refused_login(reason: &str) -> Error {
     Error::new(Kind::LoginRefused, "logging in", reason)
         .fix("check that the server takes this account, and that the account's dialect is the server's")
-}
-
-/// Nothing of the URL is repeated: a query may hold a key.
-fn words(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut words = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        words.push_str(": ");
-        words.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    words
-}
-
-fn unreachable(error: reqwest::Error) -> Error {
-    let before = error.is_connect() || error.is_builder();
-    let failed = Error::new(Kind::Unreachable, "a request to the server", words(error))
-        .fix("check the network and the server's URL");
-    if before { failed } else { failed.perhaps_done() }
 }
 
 /// Padded standard base64 of 32 bytes.

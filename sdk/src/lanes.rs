@@ -1,7 +1,7 @@
-//! Which connection a call goes over: several calls at once, each on a connection that has no other.
+//! Which connection a call goes over.
 //!
-//! The phone's listening connection takes the first; calls beside it get connections of their own, which are kept for
-//! a while. See [`crate::link`] for why one connection does not take two.
+//! The phone's listening connection, while it gives a turn ([`crate::link`] says when); beside it, and before it is open,
+//! calls get connections of their own, which are kept for a while.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use delight_proto::sync::bounded::Name;
 use delight_proto::sync::socket::{ConnectAuth, Scope};
 use serde_json::Value;
-use tokio::sync::{Mutex as TurnLock, OwnedMutexGuard, Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
 use crate::error::{Error, Kind};
 use crate::http::{Http, json};
-use crate::link::{Closed, Heard, Link, NotAnswered};
+use crate::link::{Closed, Heard, Link, NotAnswered, Turn};
 use crate::server::Server;
 
 /// Connections beside the listening one. Eight calls at once keep 16 spawns within two rounds; each costs a thread here
@@ -29,8 +29,7 @@ pub(crate) struct Lanes {
     server: Server,
     http: Arc<Http>,
     permits: Semaphore,
-    /// The listening connection, and whose turn it is on it.
-    listening: Mutex<Option<Arc<TurnLock<Arc<Link>>>>>,
+    listening: Mutex<Option<Arc<Link>>>,
     idle: Mutex<Vec<(Instant, Link)>>,
     /// The server did not answer the first `ping` it was sent: it knows none, and is not asked again.
     mute: AtomicBool,
@@ -62,7 +61,7 @@ impl Lanes {
 
     /// Uses this connection for calls too, or none.
     pub(crate) fn listen_on(&self, link: Option<Arc<Link>>) {
-        *locked(&self.listening) = link.map(|link| Arc::new(TurnLock::new(link)));
+        *locked(&self.listening) = link;
     }
 
     /// Makes a call on whichever connection is free, opening one if need be.
@@ -119,7 +118,7 @@ impl Lanes {
             Error::new(kind, "the connection to the server", reason)
         };
         let Some(link) = locked(&self.listening).clone() else { return over("there is none".into(), false) };
-        let mut end = link.lock().await.end();
+        let mut end = link.end();
         let mut answers = false;
         loop {
             let ended = async { end.wait_for(Option::is_some).await.ok().and_then(|why| why.clone()) };
@@ -128,7 +127,7 @@ impl Lanes {
                     .map_or_else(|| over("it broke".into(), false), |why| over(why.reason, why.refused));
             }
             // While it is in use the answer that is awaited is the sign of life.
-            let Ok(turn) = link.try_lock() else { continue };
+            let Some(turn) = link.turn() else { continue };
             if turn.is_spent() {
                 return over("a call on it was not answered".into(), false);
             }
@@ -145,9 +144,9 @@ impl Lanes {
         }
     }
 
-    fn listening_turn(&self) -> Option<OwnedMutexGuard<Arc<Link>>> {
-        let turn = locked(&self.listening).clone()?;
-        turn.try_lock_owned().ok().filter(|link| !link.is_spent())
+    fn listening_turn(&self) -> Option<Turn> {
+        let link = locked(&self.listening).clone()?;
+        link.turn().filter(|turn| !turn.is_spent())
     }
 
     fn take_idle(&self) -> Option<Link> {

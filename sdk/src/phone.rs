@@ -41,7 +41,7 @@ impl Phone {
     /// # Errors
     /// [`Kind::System`] without threads or randomness, [`Kind::BadInput`] when TLS cannot be set up.
     pub fn connect(server: Server, account: Account) -> Result<Self, Error> {
-        let http = Arc::new(Http::new(server.clone(), account.signing())?);
+        let http = Arc::new(Http::new(&server, account.signing())?);
         let lanes = Arc::new(Lanes::new(server, Arc::clone(&http)));
         let (events, _) = broadcast::channel(BEHIND);
         let weak = events.downgrade();
@@ -91,8 +91,8 @@ impl Phone {
         thread.map(drop).map_err(|error| Error::new(Kind::System, "listening", error.to_string()))
     }
 
-    /// Ends the phone: when this returns, whatever was open is answered. Its connections take their leave within another
-    /// second, on threads of their own. Cancel safe: it ends all the same.
+    /// Ends the phone: when this returns, whatever was open is answered and its connections are over or about to be.
+    /// Cancel safe: it ends all the same.
     pub async fn shutdown(&self) {
         self.dispatcher.end().await;
     }

@@ -15,6 +15,7 @@ pub mod binaries;
 pub mod client;
 pub mod daemon;
 pub mod kernel;
+pub mod proxy;
 pub mod sandbox;
 pub mod terminal;
 mod until;

@@ -1,79 +1,27 @@
 //! A way to the relay that breaks: connections cut in the middle of everything, and a server that says nothing.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
 use delight_sdk::{Kind, Phone, PhoneEvent, Server, Words};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use delight_tests::proxy::{Faults, Proxy};
+use tokio::net::TcpListener;
 
 use crate::desk::{Desk, silent};
 use crate::messages::text;
-use crate::rig::{PATIENCE, Rig, account, must};
-
-/// Carries connections to the relay until they are cut, all at once.
-struct Passage {
-    base: String,
-    cut: watch::Sender<u64>,
-    carrying: JoinHandle<()>,
-}
-
-impl Drop for Passage {
-    fn drop(&mut self) {
-        self.carrying.abort();
-    }
-}
-
-impl Passage {
-    async fn to(base: &str) -> Self {
-        let there = base.strip_prefix("http://").unwrap().to_owned();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let (cut, cuts) = watch::channel(0);
-        let carrying = tokio::spawn(async move {
-            loop {
-                let (mut here, _) = listener.accept().await.unwrap();
-                let (there, mut cuts) = (there.clone(), cuts.clone());
-                cuts.mark_unchanged();
-                tokio::spawn(async move {
-                    let mut there = TcpStream::connect(there).await.unwrap();
-                    tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut here, &mut there) => {}
-                        _ = cuts.changed() => {}
-                    }
-                });
-            }
-        });
-        Self { base, cut, carrying }
-    }
-}
+use crate::rig::{PATIENCE, Rig, account, must, until};
 
 /// Requests and answers are cut off at any point, the answers to writes that were done included: each message is stored
 /// once, in order, and heard once, in order.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_message_is_lost_or_doubled_when_connections_are_cut_at_random() {
     let rig = Rig::start().await;
-    let passage = Passage::to(&rig.base).await;
+    let way = Proxy::to(rig.address(), 1);
+    // A page of 50 messages has some 30 kB and must come through now and then.
+    way.goes_wrong(Faults { cut_after: Some((300, 60_000)), ..Faults::default() });
     let account = account();
     let desk = Desk::start(&rig.base, &account, &[], silent()).await;
     let session = desk.session(&[]).await;
-    let phone = Phone::connect(Server::new(&passage.base).unwrap(), account).unwrap();
+    let phone = Phone::connect(Server::new(&way.base()).unwrap(), account).unwrap();
     let mut events = phone.subscribe();
-    must("following", phone.follow(&session.id, Some(0))).await.unwrap();
-    let done = Arc::new(AtomicBool::new(false));
-    let (over, cut) = (Arc::clone(&done), passage.cut.clone());
-    let cutting = tokio::spawn(async move {
-        let mut cuts = 0;
-        while !over.load(Ordering::Relaxed) {
-            let [wait] = crate::desk::random::<1>();
-            tokio::time::sleep(Duration::from_millis(u64::from(wait))).await;
-            cut.send_modify(|cuts| *cuts += 1);
-            cuts += 1;
-        }
-        cuts
-    });
+    until("following", || async { phone.follow(&session.id, Some(0)).await.ok() }).await;
     for batch in 0..30 {
         let tickets: Vec<_> = (0..10)
             .map(|at| {
@@ -84,8 +32,6 @@ async fn no_message_is_lost_or_doubled_when_connections_are_cut_at_random() {
             must("a message is stored", ticket).await.unwrap();
         }
     }
-    done.store(true, Ordering::Relaxed);
-    let cuts = cutting.await.unwrap();
     let mut heard = 0;
     while heard < 300 {
         let event = must("a message is heard", events.next()).await.unwrap();
@@ -93,15 +39,21 @@ async fn no_message_is_lost_or_doubled_when_connections_are_cut_at_random() {
         assert_eq!(text(&message), heard.to_string());
         heard += 1;
     }
-    let last = must("the end", phone.history(&session.id, None, 1)).await.unwrap();
+    let last = until("the end", || async { phone.history(&session.id, None, 1).await.ok() }).await;
     assert!(last.messages[0].mine);
     assert_eq!(text(&last.messages[0]), "299");
     let all = desk
         .member
-        .call(reqwest::Method::GET, &format!("/v3/sessions/{}/messages?limit=500", session.id), None)
+        .call(
+            delight_transport::http::Method::GET,
+            &format!("/v3/sessions/{}/messages?limit=500", session.id),
+            None,
+        )
         .await;
     assert_eq!(all["messages"].as_array().unwrap().len(), 300);
-    println!("300 messages over {cuts} cuts");
+    let wrongs = way.wrongs();
+    println!("300 messages over {wrongs:?}");
+    assert!(wrongs.cuts > 3, "{wrongs:?}");
 }
 
 /// A server that takes connections and says nothing: every call is answered, and none waits for ever.

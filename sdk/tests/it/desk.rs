@@ -7,10 +7,10 @@ use std::time::Duration;
 use delight_crypto::{ContentSecret, DataKey, Dialect, Fresh, MasterSecret, SealingKey, SigningKey, wrapped};
 use delight_proto::sync::rpc::{Address, Params, bind_answer};
 use delight_sdk::Account;
-use delight_transport::secret::Auth;
+use delight_transport::http::{self, Client, Method};
+use delight_transport::secret::{Auth, Token};
 use delight_transport::server::Server;
 use delight_transport::socketio::{Args, Event, Handle, Options, connect};
-use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -28,8 +28,7 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
 /// An account's side of HTTP, without the sdk.
 #[derive(Clone)]
 pub(crate) struct Member {
-    http: reqwest::Client,
-    base: String,
+    http: Client,
     pub(crate) token: String,
     content: delight_crypto::ContentPublic,
 }
@@ -39,30 +38,24 @@ impl Member {
         let master = MasterSecret::from_base64(&account.export()).unwrap();
         let signing = SigningKey::derive(&master, Dialect::Happy);
         let content = ContentSecret::derive(&master, Dialect::Happy).public();
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
+        let options = http::Options { timeout: Duration::from_secs(30), ..http::Options::default() };
+        let http = Client::new(Server::new(base, None, |_| None).unwrap(), options).unwrap();
         let challenge = delight_crypto::PairingPublic::from_bytes(random()).to_base64();
         let proof = json!({
             "publicKey": signing.public_base64(),
             "challenge": challenge,
             "signature": signing.sign_base64(&challenge).unwrap(),
         });
-        let mut member = Self { http, base: base.into(), token: String::new(), content };
+        let mut member = Self { http, token: String::new(), content };
         let answer = member.call(Method::POST, "/v1/auth", Some(proof)).await;
         member.token = answer["token"].as_str().unwrap().to_owned();
+        member.http.set_token(Some(Token::new(member.token.clone()).unwrap()));
         member
     }
 
     pub(crate) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Value {
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
-        if !self.token.is_empty() {
-            request = request.bearer_auth(&self.token);
-        }
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let answer = request.send().await.unwrap();
-        assert!(answer.status().is_success(), "{path}: {}", answer.status());
-        answer.json().await.unwrap()
+        let answer = self.http.request(method, path, &[], body.as_ref()).await;
+        answer.unwrap_or_else(|error| panic!("{path}: {error}")).json().unwrap()
     }
 
     fn wrap(&self, key: &DataKey) -> String {
@@ -199,13 +192,12 @@ pub(crate) fn says(text: &str) -> Value {
 }
 
 async fn serve(base: String, member: Member, machine: String, offers: Arc<Mutex<Offers>>, answers: Answers) {
+    let auth = json!({ "token": member.token, "clientType": "machine-scoped", "machineId": machine });
+    let server = Server::new(&base, None, |_| None).unwrap();
+    let options = Options::new(server, Auth::new(&auth).unwrap());
     loop {
-        let auth = json!({ "token": member.token, "clientType": "machine-scoped", "machineId": machine });
-        let server = Server::new(&base, None, |_| None).unwrap();
-        let Ok((socket, mut events)) = connect(Options::new(server, Auth::new(&auth).unwrap())).await else {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            continue;
-        };
+        let (socket, mut events) =
+            until("the server takes the desk", || async { connect(options.clone()).await.ok() }).await;
         let methods = offers.lock().unwrap().methods.clone();
         for method in &methods {
             socket.emit("rpc-register", &Args::one(&json!({ "method": method })).unwrap()).unwrap();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use delight_proto::sync::bounded::{Id, Path};
 use delight_proto::sync::rpc::{ResumeRequest, SpawnRequest};
 use delight_sdk::{Kind, PhoneEvent, Presence, Spawn};
-use reqwest::Method;
+use delight_transport::http::Method;
 use serde_json::{Value, json};
 
 use crate::desk::{Answers, Desk, random, seal, silent};

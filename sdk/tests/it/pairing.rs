@@ -6,7 +6,8 @@ use delight_crypto::pairing::{Paired, comparison_number};
 use delight_crypto::{ContentSecret, Dialect, PairingSecret};
 use delight_proto::sync::pairing_link::{Offer, PairingLink, Scheme};
 use delight_sdk::{Account, Kind, PairingForm};
-use reqwest::StatusCode;
+use delight_transport::http::{Client, HttpError, Options};
+use delight_transport::server::Server;
 use serde_json::{Value, json};
 
 use crate::desk::random;
@@ -15,16 +16,14 @@ use crate::rig::{Rig, account, must, until};
 /// What a machine that wants to be paired does.
 struct Offering {
     secret: PairingSecret,
-    http: reqwest::Client,
-    base: String,
+    http: Client,
 }
 
 impl Offering {
     async fn new(base: &str, both_forms: bool) -> Self {
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let offering = Self { secret: PairingSecret::from_bytes(random()), http, base: base.into() };
-        let (status, answer) = offering.ask(both_forms).await;
-        assert_eq!((status, answer["state"].as_str()), (StatusCode::OK, Some("requested")));
+        let http = Client::new(Server::new(base, None, |_| None).unwrap(), Options::default()).unwrap();
+        let offering = Self { secret: PairingSecret::from_bytes(random()), http };
+        assert_eq!(offering.ask(both_forms).await.unwrap()["state"], "requested");
         offering
     }
 
@@ -33,16 +32,14 @@ impl Offering {
         PairingLink::new(Scheme::Happy, Offer::Machine, &key).unwrap().to_string()
     }
 
-    async fn ask(&self, both_forms: bool) -> (StatusCode, Value) {
+    async fn ask(&self, both_forms: bool) -> Result<Value, HttpError> {
         let body = json!({ "publicKey": self.secret.public().to_base64(), "supportsV2": both_forms });
-        let answer =
-            self.http.post(format!("{}/v1/auth/request", self.base)).json(&body).send().await.unwrap();
-        (answer.status(), answer.json().await.unwrap())
+        self.http.post("/v1/auth/request", &body).await
     }
 
     /// What the machine was given, and the six digits it shows.
     async fn receive(&self, both_forms: bool) -> (Paired, u32) {
-        let (_, answer) = self.ask(both_forms).await;
+        let answer = self.ask(both_forms).await.unwrap();
         let paired = self.secret.open_answer(answer["response"].as_str().unwrap()).unwrap();
         let content = match &paired {
             Paired::Account(master) => ContentSecret::derive(master, Dialect::Happy).public(),
@@ -93,7 +90,7 @@ async fn an_offer_that_expired_and_a_link_that_is_none_are_refused() {
     let phone = rig.phone(&account()).await;
     let offering = Offering::new(&rig.base, true).await;
     until("the offer has expired", || async {
-        (offering.ask(true).await.0 == StatusCode::GONE).then_some(())
+        matches!(offering.ask(true).await, Err(HttpError::Status { status: 410, .. })).then_some(())
     })
     .await;
     let error = must("the approval", phone.approve(&offering.link(), None)).await.unwrap_err();

@@ -1,6 +1,7 @@
 //! A relay in this process, on a port it keeps over restarts, and ways to wait for what must happen.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use delight_relay::{Config, Handle, Relay};
@@ -50,6 +51,10 @@ impl Rig {
     pub(crate) async fn go_on_without_memory(&mut self) {
         self.config.data_dir = self.directory.path().join("other");
         self.go_on().await;
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.config.listen
     }
 
     pub(crate) fn server(&self) -> Server {
