@@ -92,6 +92,7 @@ pub(crate) async fn run(
     let (end, ending) = watch::channel(false);
     let daemon = Arc::new(Daemon {
         supervision: supervision.clone(),
+        store: store.clone(),
         place: place.clone(),
         kinds: adapters.names(),
         started_ms,

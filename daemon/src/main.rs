@@ -11,6 +11,7 @@ mod compose;
 mod config;
 mod lifecycle;
 mod paths;
+mod policy;
 mod process;
 mod session;
 mod store;

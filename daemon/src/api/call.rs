@@ -23,7 +23,7 @@ use tokio::task::spawn_blocking;
 use super::outgoing::{Outgoing, Permit};
 use super::request::{params, raw};
 use super::subscription::Following;
-use super::{Daemon, output, wait, workdir};
+use super::{Daemon, output, policy, wait, workdir};
 use crate::actor::Told;
 use crate::store::read_events;
 
@@ -122,6 +122,7 @@ impl Caller {
                 "hello cannot be said twice",
                 "it is the first request of a connection",
             )),
+            name if policy::serves(name) => policy::call(&self.daemon, &self.origin, request).await,
             other => Err(Refusal::new(
                 Code::UnknownMethod,
                 format!("there is no method {:?}", other.chars().take(80).collect::<String>()),
@@ -241,7 +242,7 @@ impl Caller {
 }
 
 /// Runs what may block on the disk beside the daemon's loop.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
     spawn_blocking(work)

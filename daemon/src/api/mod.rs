@@ -6,6 +6,8 @@ mod lines;
 pub(crate) mod listener;
 mod outgoing;
 mod output;
+pub(crate) mod peer;
+mod policy;
 mod request;
 mod subscription;
 mod wait;
@@ -19,6 +21,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::store::Store;
 use crate::supervisor::Supervision;
 
 /// Connections at once. A person has a handful of terminals, a script one; each costs a descriptor and a few KiB.
@@ -32,6 +35,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Daemon {
     pub(crate) supervision: Supervision,
+    pub(crate) store: Store,
     pub(crate) place: Place,
     /// Session kinds there are.
     pub(crate) kinds: Vec<String>,

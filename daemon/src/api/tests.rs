@@ -76,6 +76,7 @@ impl Server {
                 let supervision = Supervision::new(mail, tickets);
                 let daemon = Arc::new(Daemon {
                     supervision,
+                    store: store.clone(),
                     place: place.clone(),
                     kinds: adapters.names(),
                     started_ms: 1,

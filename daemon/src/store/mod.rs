@@ -8,6 +8,7 @@
 //! | `Save` (registry record), once answered | survives | survives: flushed before the answer |
 //! | `Forget`, once answered | survives | survives; a directory whose deletion was cut short is deleted at the next start |
 //! | `Append` (event), once answered | survives: one `writev` into the page cache | the newest events may be lost, whole ones only; the numbering goes on after the last one kept |
+//! | a change of the policy, once answered | survives | survives |
 //! | anything not yet answered | happened whole or not at all, a record and an event each for itself | the same |
 //!
 //! A store that cannot be trusted is refused, never started clean: a newer schema, a damaged store, a registry that is
@@ -16,6 +17,7 @@
 //! `quarantine`), reported, and the rest works.
 
 mod events;
+mod policy;
 mod record;
 mod registry;
 mod stray;
@@ -29,10 +31,12 @@ use delight_core::supervisor::Stored;
 use delight_proto::event::Event;
 use delight_proto::id::SessionId;
 use delight_proto::place::Place;
+use delight_proto::policy::Policy;
 use delight_proto::refusal::Refusal;
 use delight_proto::session::Record;
 
 pub(crate) use events::read_events;
+pub(crate) use policy::{PolicyChange, PolicyChanged};
 pub(crate) use thread::{CommitFailed, Store, delete_directory};
 
 /// One write. Those of one commit are carried out in order.
@@ -64,7 +68,7 @@ pub(crate) fn open(place: &Place) -> Result<(Store, Contents), Refusal> {
 }
 
 /// Reads everything a start needs. Runs on the store's thread.
-fn read_all(place: &Place) -> Result<(registry::Registry, Contents), Refusal> {
+fn read_all(place: &Place) -> Result<(registry::Registry, Policy, Contents), Refusal> {
     let kept = trial::run(place)?;
     let path = place.registry();
     let registry = registry::Registry::open(&path, &path, &place.sessions())?;
@@ -75,6 +79,7 @@ fn read_all(place: &Place) -> Result<(registry::Registry, Contents), Refusal> {
     let known: BTreeSet<SessionId> =
         records.iter().map(|record| record.id).chain(loaded.quarantined_ids.iter().copied()).collect();
     stray::report(place, &known, kept.as_deref(), &mut quarantined);
+    let policy = policy::load(&registry, &known, &mut quarantined)?;
     let mut sessions = Vec::with_capacity(records.len());
     for record in records {
         let (log_seq, tail) = events::after_record(place, &record).unwrap_or_else(|reason| {
@@ -83,7 +88,7 @@ fn read_all(place: &Place) -> Result<(registry::Registry, Contents), Refusal> {
         });
         sessions.push(Stored { record, log_seq, tail });
     }
-    Ok((registry, Contents { sessions, quarantined }))
+    Ok((registry, policy, Contents { sessions, quarantined }))
 }
 
 /// Where a session's event log lies.
@@ -92,4 +97,4 @@ fn events_dir(place: &Place, id: SessionId) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,6 +1,7 @@
-//! How a registry record is written: a line with version and checksum, then JSON.
+//! How a record of the registry is written: a line with version and checksum, then JSON.
 
-use delight_proto::session::Record;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 /// Version of this encoding. A reader refuses what is newer; the schema key guards the store as a whole.
 const VERSION: &str = "r1";
@@ -19,7 +20,7 @@ pub(super) enum BadRecord {
 }
 
 /// `r1 CRC32\nJSON`.
-pub(super) fn encode(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
+pub(super) fn encode<T: Serialize>(record: &T) -> Result<Vec<u8>, serde_json::Error> {
     let json = serde_json::to_vec(record)?;
     let mut out = format!("{VERSION} {:08x}\n", crc32fast::hash(&json)).into_bytes();
     out.extend_from_slice(&json);
@@ -27,7 +28,7 @@ pub(super) fn encode(record: &Record) -> Result<Vec<u8>, serde_json::Error> {
 }
 
 /// Reads what [`encode`] wrote.
-pub(super) fn decode(bytes: &[u8]) -> Result<Record, BadRecord> {
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, BadRecord> {
     let cut = bytes.iter().take(64).position(|b| *b == b'\n').ok_or(BadRecord::NoHeader)?;
     let (head, json) = (&bytes[..cut], &bytes[cut + 1..]);
     let (version, sum) =

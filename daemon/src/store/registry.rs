@@ -10,6 +10,7 @@ use delight_proto::id::SessionId;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::Record;
 
+use super::policy::Policies;
 use super::record;
 
 /// The layout of the registry. It grows when a tree or key changes meaning.
@@ -37,6 +38,7 @@ pub(super) struct Registry {
     log: File,
     sessions: sled::Tree,
     quarantine: sled::Tree,
+    policies: Policies,
 }
 
 /// What [`Registry::load`] found.
@@ -72,15 +74,16 @@ impl Registry {
                 .open()?;
             let sessions = db.open_tree(SESSIONS)?;
             let quarantine = db.open_tree(QUARANTINE)?;
-            Ok::<_, sled::Error>((db, sessions, quarantine))
+            let policies = Policies::open(&db)?;
+            Ok::<_, sled::Error>((db, sessions, quarantine, policies))
         };
-        let (db, sessions, quarantine) = match catch_unwind(AssertUnwindSafe(open)) {
+        let (db, sessions, quarantine, policies) = match catch_unwind(AssertUnwindSafe(open)) {
             Ok(Ok(opened)) => opened,
             Ok(Err(e)) => return Err(damaged(e.to_string())),
             Err(panic) => return Err(damaged(format!("it is damaged ({})", panic_text(&panic)))),
         };
         let log = File::open(path.join("db")).map_err(|e| damaged(format!("its log: {e}")))?;
-        let registry = Self { path: called.to_owned(), db, log, sessions, quarantine };
+        let registry = Self { path: called.to_owned(), db, log, sessions, quarantine, policies };
         registry.check_schema(sessions_dir, damaged)?;
         Ok(registry)
     }
@@ -114,7 +117,7 @@ impl Registry {
         let mut records = Vec::new();
         for entry in &self.sessions {
             let (key, value) = entry.map_err(|e| self.refuse("read", &e))?;
-            let reason = match record::decode(&value) {
+            let reason = match record::decode::<Record>(&value) {
                 Ok(record) if record.id.as_str().as_bytes() == &key[..] => {
                     records.push(record);
                     continue;
@@ -133,7 +136,7 @@ impl Registry {
         for entry in &self.quarantine {
             let (key, value) = entry.map_err(|e| self.refuse("read", &e))?;
             let name = String::from_utf8_lossy(&key).into_owned();
-            let reason = record::decode(&value).err().map_or_else(String::new, |e| e.to_string());
+            let reason = record::decode::<Record>(&value).err().map_or_else(String::new, |e| e.to_string());
             quarantined_ids.extend(name.parse::<SessionId>().ok());
             quarantined.push(format!("session {name}: {reason}"));
         }
@@ -161,6 +164,11 @@ impl Registry {
         self.sessions.remove(id.as_str()).map(drop).map_err(|e| self.refuse("write", &e))
     }
 
+    /// The owner's policy.
+    pub(super) fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
     /// Makes everything written so far durable.
     ///
     /// On Linux sled's own flush is a `sync_file_range`, which writes pages but neither the file's new length nor the
@@ -170,7 +178,8 @@ impl Registry {
         self.log.sync_data().map_err(|e| self.refuse("sync", &e))
     }
 
-    fn refuse(&self, verb: &str, e: &dyn std::fmt::Display) -> Refusal {
+    /// The refusal of something sled would not do.
+    pub(super) fn refuse(&self, verb: &str, e: &dyn std::fmt::Display) -> Refusal {
         Refusal::new(
             Code::Storage,
             format!("the registry {} could not be used", self.path.display()),

@@ -2,15 +2,17 @@
 
 use std::fs;
 use std::io;
+use std::sync::Arc;
 
 use delight_proto::id::SessionId;
 use delight_proto::place::Place;
+use delight_proto::policy::Policy;
 use delight_proto::refusal::{Code, Refusal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::events::Logs;
 use super::registry::{self, Registry};
-use super::{Contents, Write, stray};
+use super::{Contents, PolicyChange, PolicyChanged, Write, policy, stray};
 
 /// Commits that may wait. Each belongs to a session's step, and a session has one step at a time: this is more than
 /// the sessions that can be busy at once, and a full queue only makes them wait.
@@ -40,6 +42,7 @@ struct Commit {
 
 enum Job {
     Commit(Commit),
+    Policy(PolicyChange, oneshot::Sender<Result<PolicyChanged, Refusal>>),
     /// Answered when everything before it is done.
     Close(oneshot::Sender<()>),
 }
@@ -48,6 +51,7 @@ enum Job {
 #[derive(Debug, Clone)]
 pub(crate) struct Store {
     jobs: mpsc::Sender<Job>,
+    policy: watch::Receiver<Arc<Policy>>,
 }
 
 impl Store {
@@ -64,18 +68,38 @@ impl Store {
                 let free = registry::await_release(&place.registry());
                 quiet_timers();
                 match free.and_then(|()| super::read_all(&place)) {
-                    Ok((registry, contents)) => {
-                        let mut keeper = Keeper { registry, logs: Logs::new(place.clone()), place };
+                    Ok((registry, policy, contents)) => {
+                        let (policy, watched) = watch::channel(Arc::new(policy));
+                        let mut keeper = Keeper { registry, logs: Logs::new(place.clone()), place, policy };
                         // The daemon has given up starting if nobody listens; the queue is closed then.
-                        let _ = opened.send(Ok(contents));
+                        let _ = opened.send(Ok((contents, watched)));
                         keeper.run(queue);
                     }
                     Err(refusal) => drop(opened.send(Err(refusal))),
                 }
             })
             .map_err(|e| refuse(e.to_string()))?;
-        let contents = is_open.recv().map_err(|_| refuse("it ended at once".to_owned()))??;
-        Ok((Self { jobs }, contents))
+        let (contents, policy) = is_open.recv().map_err(|_| refuse("it ended at once".to_owned()))??;
+        Ok((Self { jobs, policy }, contents))
+    }
+
+    /// The owner's policy, now and whenever it changes.
+    pub(crate) fn policy(&self) -> watch::Receiver<Arc<Policy>> {
+        self.policy.clone()
+    }
+
+    /// Changes the policy; durable, and seen by everybody who watches it, when answered.
+    ///
+    /// Dropping the future undoes nothing.
+    ///
+    /// # Errors
+    /// `storage` when it could not be written; the refusals of the change itself.
+    pub(crate) async fn change_policy(&self, change: PolicyChange) -> Result<PolicyChanged, Refusal> {
+        let (done, answer) = oneshot::channel();
+        if self.jobs.send(Job::Policy(change, done)).await.is_err() {
+            return Err(gone().refusal);
+        }
+        answer.await.unwrap_or_else(|_| Err(gone().refusal))
     }
 
     /// Carries out the writes of one session in order and answers when they are as safe as the table in [`super`]
@@ -142,6 +166,7 @@ struct Keeper {
     registry: Registry,
     logs: Logs,
     place: Place,
+    policy: watch::Sender<Arc<Policy>>,
 }
 
 impl Keeper {
@@ -156,6 +181,11 @@ impl Keeper {
                     Job::Commit(commit) => {
                         let result = self.apply(commit.id, &commit.writes, &mut flush);
                         finished.push((commit, result));
+                    }
+                    Job::Policy(change, done) => {
+                        let changed = policy::change(&self.registry, &self.policy, change);
+                        // Whoever asked may be gone; the change stands all the same.
+                        let _ = done.send(changed);
                     }
                     Job::Close(done) => closing.push(done),
                 }
@@ -212,6 +242,7 @@ impl Keeper {
                 ));
             }
         }
+        policy::forget(&self.registry, &self.policy, id)?;
         self.registry.delete(id)
     }
 }

@@ -95,6 +95,7 @@ async fn a_refused_registry_keeps_every_byte() {
 async fn a_registry_that_has_lost_records_is_kept_as_it_was_and_the_first_loss_stays() {
     let base = tempfile::tempdir().unwrap();
     let place = filled(base.path()).await;
+    super::super::registry::await_release(&place.registry()).unwrap();
     {
         let registry = Registry::open(&place.registry(), &place.registry(), &place.sessions()).unwrap();
         registry.delete(id(3)).unwrap();
