@@ -7,6 +7,9 @@ use std::path::Path;
 use delight_proto::refusal::{Code, Refusal};
 use serde::Deserialize;
 
+use crate::keys::ServerSettings;
+use crate::remote::RemoteSettings;
+
 /// Largest configuration file read: it holds a handful of lines.
 const MAX_BYTES: u64 = 64 << 10;
 
@@ -22,12 +25,21 @@ pub(crate) struct Config {
     pub(crate) max_live: u32,
     /// What is logged: `error`, `warn`, `info`, `debug`, or a filter of the `tracing` kind.
     pub(crate) log: String,
+    /// The sync server.
+    pub(crate) server: ServerSettings,
+    /// What a phone may do.
+    pub(crate) remote: RemoteSettings,
 }
 
 impl Default for Config {
     fn default() -> Self {
         // A person's agents number in the tens; a thousand leaves room for scripts and stops a runaway one.
-        Self { max_live: 1_000, log: "info".to_owned() }
+        Self {
+            max_live: 1_000,
+            log: "info".to_owned(),
+            server: ServerSettings::default(),
+            remote: RemoteSettings::default(),
+        }
     }
 }
 
@@ -55,6 +67,7 @@ fn parse(text: &str) -> Result<Config, String> {
     if !(1..=MAX_LIVE_BOUND).contains(&config.max_live) {
         return Err(format!("max_live is {}; it must be 1 to {MAX_LIVE_BOUND}", config.max_live));
     }
+    config.remote.check()?;
     Ok(config)
 }
 

@@ -9,10 +9,14 @@ mod api;
 mod arguments;
 mod compose;
 mod config;
+#[allow(dead_code)] // The uplink uses it.
+mod keys;
 mod lifecycle;
 mod paths;
 mod policy;
 mod process;
+#[allow(dead_code)] // The uplink uses it.
+mod remote;
 mod session;
 mod store;
 mod supervisor;

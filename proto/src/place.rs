@@ -136,6 +136,18 @@ impl Place {
         self.state.join("sessions")
     }
 
+    /// The directory of the account's keys.
+    #[must_use]
+    pub fn account(&self) -> PathBuf {
+        self.state.join("account")
+    }
+
+    /// The database of the relay that runs inside the daemon.
+    #[must_use]
+    pub fn relay(&self) -> PathBuf {
+        self.state.join("relay")
+    }
+
     /// One session's directory: `journal/`, `events/`, `holder.lock`, `holder.log`.
     #[must_use]
     pub fn session(&self, id: SessionId) -> PathBuf {

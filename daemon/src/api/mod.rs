@@ -11,7 +11,7 @@ mod policy;
 mod request;
 mod subscription;
 mod wait;
-mod workdir;
+pub(crate) mod workdir;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -13,7 +13,7 @@ use nix::unistd::{AccessFlags, access};
 ///
 /// # Errors
 /// `bad-params` (not absolute, too long, not a directory), `not-found`, `forbidden`, `storage` (cannot be made).
-pub(super) fn check(cwd: &str, create: bool) -> Result<(), Refusal> {
+pub(crate) fn check(cwd: &str, create: bool) -> Result<(), Refusal> {
     let refuse = |code, reason: &str| Refusal::new(code, format!("a session cannot start in {cwd}"), reason);
     let path = Path::new(cwd);
     if !path.is_absolute() || cwd.contains('\0') {
