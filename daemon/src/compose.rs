@@ -78,6 +78,7 @@ pub(crate) async fn run(
         tickets: tickets.clone(),
         adapters: adapters.clone(),
         supervisor: mail.clone(),
+        policy: store.policy(),
     });
     let boot = Boot {
         sessions: contents.sessions,
@@ -94,7 +95,7 @@ pub(crate) async fn run(
         supervision: supervision.clone(),
         store: store.clone(),
         place: place.clone(),
-        kinds: adapters.names(),
+        adapters: adapters.clone(),
         started_ms,
     });
     let mut opening = Some((restored, daemon, ending));

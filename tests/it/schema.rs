@@ -30,17 +30,30 @@ fn the_schema_has_every_method_and_every_method_a_description() {
     }
 }
 
-/// The daemon offers what the schema says, no more and no less.
+/// What the daemon offers it answers, what it does not offer it refuses by name, and the schema has all of it.
 #[test]
-fn the_daemon_offers_exactly_the_methods_of_the_schema() {
+fn the_daemon_offers_methods_of_the_schema_and_serves_what_it_offers() {
     let (sandbox, _daemon) = delight_tests::Sandbox::with_daemon();
-    let client = sandbox.client();
-    let mut offered = client.daemon().methods.clone();
-    let mut wanted: Vec<String> =
-        delight_proto::api::method::NAMES.iter().map(|&name| name.to_owned()).collect();
-    offered.sort();
-    wanted.sort();
-    assert_eq!(offered, wanted);
-    assert!(client.daemon().kinds.contains(&"pty".to_owned()));
-    assert!(client.daemon().kinds.contains(&"fake".to_owned()));
+    let offered = sandbox.client().daemon().methods.clone();
+    let named = delight_proto::api::method::NAMES;
+    assert!(offered.iter().all(|method| named.contains(&method.as_str())), "{offered:?}");
+    assert!(offered.len() > 20, "{offered:?}");
+    for method in named {
+        // Parameters no method takes: what is served says so, and nothing is done.
+        let mut client = sandbox.client();
+        client
+            .send_raw(
+                format!("{{\"jsonrpc\":\"2.0\",\"id\":77,\"method\":\"{method}\",\"params\":5}}\n")
+                    .as_bytes(),
+            )
+            .unwrap();
+        let delight_tests::api::Line::Answer(answer) = client.read().unwrap() else {
+            panic!("{method}: no answer");
+        };
+        let unknown =
+            answer.error.is_some_and(|e| e.data.code == delight_proto::refusal::Code::UnknownMethod);
+        assert_eq!(unknown, !offered.iter().any(|o| o == method), "{method}");
+    }
+    let kinds = sandbox.client().daemon().kinds.clone();
+    assert!(kinds.contains(&"pty".to_owned()) && kinds.contains(&"fake".to_owned()), "{kinds:?}");
 }

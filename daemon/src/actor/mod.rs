@@ -17,9 +17,12 @@ pub(crate) trait Body {
     /// The reducer.
     type Reducer: Reducer;
 
-    /// The next input; `None` when there will never be another. Must be cancel safe: it is dropped when the deadline
-    /// comes first.
-    fn next(&mut self) -> impl Future<Output = Option<<Self::Reducer as Reducer>::Input>> + Send;
+    /// The next input; `None` when there will never be another. `state` is the one after the last step. Must be cancel
+    /// safe: it is dropped when the deadline comes first.
+    fn next(
+        &mut self,
+        state: &Self::Reducer,
+    ) -> impl Future<Output = Option<<Self::Reducer as Reducer>::Input>> + Send;
 
     /// Carries out the effects of a step. `state` is the one after the step.
     fn carry_out(
@@ -46,11 +49,12 @@ pub(crate) enum Flow<I> {
 /// refuse.
 pub(crate) async fn run<B: Body>(core: &mut Core<B::Reducer>, body: &mut B) -> Result<(), Panicked> {
     loop {
+        let Some(state) = core.state() else { return Ok(()) };
         let input = match core.until_deadline() {
-            None => body.next().await,
+            None => body.next(state).await,
             Some(at) => tokio::select! {
                 biased;
-                input = body.next() => input,
+                input = body.next(state) => input,
                 () = tokio::time::sleep_until(at) => Some(B::Reducer::tick()),
             },
         };

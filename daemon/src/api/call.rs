@@ -1,7 +1,6 @@
-//! Answering requests: one line a method, the work elsewhere.
+//! Answering requests: tables of methods, the work elsewhere.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -12,7 +11,7 @@ use delight_proto::api::method::{
     DaemonStatus, DaemonStatusResult, DaemonStop, EventsParams, EventsResult, Hello, Method, OutputParams,
     OutputResult, RemovedResult, SendParams, SendResult, SessionEvents, SessionGet, SessionList,
     SessionListResult, SessionOutput, SessionRemove, SessionRename, SessionResize, SessionResume,
-    SessionSend, SessionSpawn, SessionStop, SessionWait, SpawnParams, Subscribe, SubscribeResult,
+    SessionSend, SessionSpawn, SessionStop, SessionWait, SpawnParams, Subscribe,
 };
 use delight_proto::id::SessionId;
 use delight_proto::refusal::{Code, Refusal};
@@ -20,123 +19,123 @@ use delight_proto::session::{Origin, SessionView};
 use serde_json::value::RawValue;
 use tokio::task::spawn_blocking;
 
-use super::outgoing::{Outgoing, Permit};
-use super::request::{params, raw};
-use super::subscription::Following;
-use super::{Daemon, output, policy, wait, workdir};
+use super::outgoing::Room;
+use super::request::raw;
+use super::routes::routes;
+use super::{Daemon, agent, output, policy, wait, workdir};
 use crate::actor::Told;
 use crate::store::read_events;
 
 /// Most events one answer carries, as the API promises.
 const MAX_EVENTS: u32 = 1_000;
 
-/// Who asks, and how the answer goes back. Cheap to clone.
+/// Who asks. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Caller {
     daemon: Arc<Daemon>,
     origin: Origin,
-    out: Outgoing,
-    /// Whether the connection has its one subscription: notifications do not say to which they belong.
-    subscribed: Arc<AtomicBool>,
 }
 
 pub(super) type Answer = Result<Box<RawValue>, Refusal>;
 
+/// Every method of the daemon.
+pub(super) fn served() -> Vec<String> {
+    let tables = [&[Hello::NAME, Subscribe::NAME][..], SERVED, agent::SERVED, policy::SERVED];
+    tables.concat().into_iter().map(str::to_owned).collect()
+}
+
+routes! { caller, room;
+    SessionSpawn(params) => caller.spawn(params).await,
+    SessionGet(params) => raw(&caller.get(params.session).await?),
+    SessionList(_) => {
+        room.large().await;
+        match caller.ask(Ask::List).await? {
+            Told::List(sessions) => raw(&SessionListResult { sessions }),
+            other => Err(mismatch(&other)),
+        }
+    },
+    SessionEvents(params) => {
+        room.large().await;
+        raw(&caller.events(params).await?)
+    },
+    SessionOutput(params) => {
+        room.large().await;
+        raw(&caller.output(params).await?)
+    },
+    SessionSend(params) => raw(&caller.send(params).await?),
+    SessionResize(params) => caller.view(params.session, Command::Resize { size: params.size }).await,
+    SessionWait(params) => {
+        wait::wait(params, |selector, command| caller.ask(Ask::To { selector, command })).await
+    },
+    SessionStop(params) => {
+        let stop = Command::Stop { kill: params.kill, grace_ms: params.grace_ms };
+        caller.view(params.session, stop).await
+    },
+    SessionResume(params) => caller.view(params.session, Command::Resume).await,
+    SessionRename(params) => caller.view(params.session, Command::Rename { name: params.name }).await,
+    SessionRemove(params) => {
+        match caller.ask(Ask::To { selector: params.session, command: Command::Remove }).await? {
+            Told::Removed(id) => raw(&RemovedResult { id }),
+            other => Err(mismatch(&other)),
+        }
+    },
+    DaemonStatus(_) => raw(&caller.status().await?),
+    DaemonStop(params) => match caller.ask(Ask::Shutdown { stop_sessions: params.stop_sessions }).await? {
+        Told::Stopped(result) => raw(&result),
+        other => Err(mismatch(&other)),
+    },
+}
+
 impl Caller {
-    pub(super) fn new(daemon: Arc<Daemon>, origin: Origin, out: Outgoing) -> Self {
-        Self { daemon, origin, out, subscribed: Arc::default() }
+    pub(super) fn new(daemon: Arc<Daemon>, origin: Origin) -> Self {
+        Self { daemon, origin }
     }
 
-    pub(super) fn out(&self) -> &Outgoing {
-        &self.out
+    pub(super) fn origin(&self) -> Origin {
+        self.origin.clone()
+    }
+
+    pub(super) fn daemon(&self) -> &Daemon {
+        &self.daemon
     }
 
     pub(super) fn kinds(&self) -> Vec<String> {
-        self.daemon.kinds.clone()
+        self.daemon.adapters.names()
     }
 
     /// Carries out one request.
-    pub(super) async fn call(&self, request: &Request, permit: &mut Permit) -> Answer {
-        match request.method.as_str() {
-            SessionSpawn::NAME => self.spawn(params::<SessionSpawn>(request)?).await,
-            SessionGet::NAME => self.get(params::<SessionGet>(request)?.session).await.and_then(|v| raw(&v)),
-            SessionList::NAME => {
-                params::<SessionList>(request)?;
-                self.out.permit_large(permit).await;
-                match self.ask(Ask::List).await? {
-                    Told::List(sessions) => raw(&SessionListResult { sessions }),
-                    other => Err(mismatch(&other)),
-                }
-            }
-            SessionEvents::NAME => {
-                let params = params::<SessionEvents>(request)?;
-                self.out.permit_large(permit).await;
-                raw(&self.events(params).await?)
-            }
-            SessionOutput::NAME => {
-                let params = params::<SessionOutput>(request)?;
-                self.out.permit_large(permit).await;
-                raw(&self.output(params).await?)
-            }
-            SessionSend::NAME => raw(&self.send(params::<SessionSend>(request)?).await?),
-            SessionResize::NAME => {
-                let params = params::<SessionResize>(request)?;
-                self.view(params.session, Command::Resize { size: params.size }).await
-            }
-            SessionWait::NAME => {
-                let params = params::<SessionWait>(request)?;
-                wait::wait(params, |selector, command| self.ask(Ask::To { selector, command })).await
-            }
-            SessionStop::NAME => {
-                let params = params::<SessionStop>(request)?;
-                let stop = Command::Stop { kill: params.kill, grace_ms: params.grace_ms };
-                self.view(params.session, stop).await
-            }
-            SessionResume::NAME => {
-                self.view(params::<SessionResume>(request)?.session, Command::Resume).await
-            }
-            SessionRename::NAME => {
-                let params = params::<SessionRename>(request)?;
-                self.view(params.session, Command::Rename { name: params.name }).await
-            }
-            SessionRemove::NAME => {
-                let selector = params::<SessionRemove>(request)?.session;
-                match self.ask(Ask::To { selector, command: Command::Remove }).await? {
-                    Told::Removed(id) => raw(&RemovedResult { id }),
-                    other => Err(mismatch(&other)),
-                }
-            }
-            DaemonStatus::NAME => {
-                params::<DaemonStatus>(request)?;
-                raw(&self.status().await?)
-            }
-            DaemonStop::NAME => {
-                let stop_sessions = params::<DaemonStop>(request)?.stop_sessions;
-                match self.ask(Ask::Shutdown { stop_sessions }).await? {
-                    Told::Stopped(result) => raw(&result),
-                    other => Err(mismatch(&other)),
-                }
-            }
-            Hello::NAME => Err(Refusal::new(
+    pub(super) async fn call(&self, request: &Request, room: &mut Room<'_>) -> Answer {
+        // A line a table; `served` has the same.
+        if let Some(answer) = call(self, request, room).await {
+            return answer;
+        }
+        if let Some(answer) = agent::call(self, request, room).await {
+            return answer;
+        }
+        if let Some(answer) = policy::call(self, request, room).await {
+            return answer;
+        }
+        Err(match request.method.as_str() {
+            Hello::NAME => Refusal::new(
                 Code::BadRequest,
                 "hello cannot be said twice",
                 "it is the first request of a connection",
-            )),
-            name if policy::serves(name) => policy::call(&self.daemon, &self.origin, request).await,
-            other => Err(Refusal::new(
+            ),
+            other => Refusal::new(
                 Code::UnknownMethod,
                 format!("there is no method {:?}", other.chars().take(80).collect::<String>()),
                 "this daemon does not offer it",
             )
-            .fix("hello lists the methods it offers")),
-        }
+            .fix("hello lists the methods it offers"),
+        })
     }
 
-    async fn ask(&self, request: Ask) -> Result<Told, Refusal> {
+    pub(super) async fn ask(&self, request: Ask) -> Result<Told, Refusal> {
         self.daemon.supervision.ask(self.origin.clone(), request).await
     }
 
-    async fn view(&self, selector: String, command: Command) -> Answer {
+    /// Asks a session something that is answered with its view.
+    pub(super) async fn view(&self, selector: String, command: Command) -> Answer {
         match self.ask(Ask::To { selector, command }).await? {
             Told::View(view) => raw(&view),
             other => Err(mismatch(&other)),
@@ -193,33 +192,6 @@ impl Caller {
         match self.ask(Ask::To { selector: params.session, command: Command::Send { bytes } }).await? {
             Told::Sent(result) => Ok(result),
             other => Err(mismatch(&other)),
-        }
-    }
-
-    /// Begins the connection's one subscription. What it is told is to be forwarded after the answer.
-    pub(super) async fn subscribe(
-        &self,
-        request: &Request,
-        permit: &mut Permit,
-    ) -> Result<(Box<RawValue>, Following), Refusal> {
-        let params = params::<Subscribe>(request)?;
-        if self.subscribed.swap(true, Ordering::Relaxed) {
-            return Err(Refusal::new(
-                Code::Conflict,
-                "a second subscription cannot begin",
-                "this connection has one already",
-            )
-            .fix("open another connection"));
-        }
-        self.out.permit_large(permit).await;
-        match self.ask(Ask::Subscribe { selector: params.session }).await {
-            Ok(Told::Subscribed { only, sessions, changes }) => {
-                Ok((raw(&SubscribeResult { sessions })?, Following { changes, only }))
-            }
-            other => {
-                self.subscribed.store(false, Ordering::Relaxed);
-                Err(other.map_or_else(|refusal| refusal, |told| mismatch(&told)))
-            }
         }
     }
 

@@ -2,11 +2,12 @@
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use delight_proto::api::MAX_LINE;
 use delight_proto::api::envelope::{Request, Response};
-use delight_proto::api::method::{Hello, HelloParams, HelloResult, Method, NAMES, Subscribe};
+use delight_proto::api::method::{Hello, HelloParams, HelloResult, Method, Subscribe};
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::Origin;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -16,10 +17,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::Daemon;
-use super::call::Caller;
+use super::call::{Caller, served};
 use super::lines::{Line, Lines};
-use super::outgoing::{Outgoing, Permit};
+use super::outgoing::{Outgoing, Permit, Room};
 use super::request::{params, parse, raw, response};
+use super::subscription::Following;
 
 /// A client says hello at once; one that does not is not one of ours and would sit on a seat for ever.
 const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -39,7 +41,9 @@ pub(super) async fn serve(stream: UnixStream, daemon: Arc<Daemon>, mut ending: w
     if cred.uid() == getuid().as_raw() {
         let mut client = Client {
             lines: Lines::new(read),
-            caller: Caller::new(daemon, origin, out),
+            caller: Caller::new(daemon, origin),
+            out,
+            subscribed: Arc::default(),
             calls: JoinSet::new(),
         };
         tokio::select! {
@@ -67,6 +71,8 @@ pub(super) async fn serve(stream: UnixStream, daemon: Arc<Daemon>, mut ending: w
 struct Client {
     lines: Lines,
     caller: Caller,
+    out: Outgoing,
+    subscribed: Arc<AtomicBool>,
     calls: JoinSet<()>,
 }
 
@@ -82,14 +88,15 @@ impl Client {
             }
         }
         while let Some(line) = self.line().await {
-            let permit = self.caller.out().permit().await;
+            let permit = self.out.permit().await;
             while self.calls.try_join_next().is_some() {}
             match parse(&line) {
                 Ok(request) => {
-                    let caller = self.caller.clone();
-                    self.calls.spawn(answer(caller, request, permit));
+                    let (caller, out) = (self.caller.clone(), self.out.clone());
+                    let subscribed = Arc::clone(&self.subscribed);
+                    self.calls.spawn(answer(caller, out, subscribed, request, permit));
                 }
-                Err((id, refusal)) => self.caller.out().answer(&Response::refused(id, refusal), permit).await,
+                Err((id, refusal)) => self.out.answer(&Response::refused(id, refusal), permit).await,
             }
         }
     }
@@ -125,8 +132,8 @@ impl Client {
                     let answer = params::<Hello>(&request).and_then(|hello| self.hello(&hello));
                     match answer {
                         Ok(result) => {
-                            let permit = self.caller.out().permit().await;
-                            self.caller.out().answer(&response(request.id, result), permit).await;
+                            let permit = self.out.permit().await;
+                            self.out.answer(&response(request.id, result), permit).await;
                             return true;
                         }
                         Err(refusal) => self.refuse(Some(request.id), refusal).await,
@@ -161,14 +168,14 @@ impl Client {
             protocol: hello.protocol.min(PROTOCOL),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            methods: NAMES.iter().map(|name| (*name).to_owned()).collect(),
+            methods: served(),
             kinds: self.caller.kinds(),
         })
     }
 
     async fn refuse(&self, id: Option<u64>, refusal: Refusal) {
-        let permit = self.caller.out().permit().await;
-        self.caller.out().answer(&Response::refused(id, refusal), permit).await;
+        let permit = self.out.permit().await;
+        self.out.answer(&Response::refused(id, refusal), permit).await;
     }
 
     /// Whether the client is gone for good: one that only said that it will ask no more still reads.
@@ -182,24 +189,31 @@ impl Client {
 }
 
 /// Answers one request; the one that subscribes goes on telling changes.
-async fn answer(caller: Caller, request: Request, mut permit: Permit) {
+async fn answer(
+    caller: Caller,
+    out: Outgoing,
+    subscribed: Arc<AtomicBool>,
+    request: Request,
+    mut permit: Permit,
+) {
     let id = request.id;
+    let mut room = Room::of(&out, &mut permit);
     let (result, following) = if request.method == Subscribe::NAME {
-        match caller.subscribe(&request, &mut permit).await {
+        match Following::begin(&caller, &subscribed, &request, &mut room).await {
             Ok((result, following)) => (Ok(result), Some(following)),
             Err(refusal) => (Err(refusal), None),
         }
     } else {
-        (caller.call(&request, &mut permit).await, None)
+        (caller.call(&request, &mut room).await, None)
     };
     drop(request);
     let response = match result {
         Ok(result) => response(id, result),
         Err(refusal) => Response::refused(Some(id), refusal),
     };
-    caller.out().answer(&response, permit).await;
+    out.answer(&response, permit).await;
     drop(response);
     if let Some(following) = following {
-        following.forward(caller.out()).await;
+        following.forward(&out).await;
     }
 }

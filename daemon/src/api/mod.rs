@@ -1,5 +1,6 @@
 //! The control API's server: JSON-RPC 2.0, one message a line, over a Unix socket of the daemon's owner.
 
+mod agent;
 mod call;
 mod connection;
 mod lines;
@@ -9,6 +10,7 @@ mod output;
 pub(crate) mod peer;
 mod policy;
 mod request;
+mod routes;
 mod subscription;
 mod wait;
 pub(crate) mod workdir;
@@ -21,6 +23,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::adapters::Adapters;
 use crate::store::Store;
 use crate::supervisor::Supervision;
 
@@ -38,7 +41,7 @@ pub(crate) struct Daemon {
     pub(crate) store: Store,
     pub(crate) place: Place,
     /// Session kinds there are.
-    pub(crate) kinds: Vec<String>,
+    pub(crate) adapters: Adapters,
     /// Unix milliseconds of the daemon's start.
     pub(crate) started_ms: u64,
 }

@@ -37,6 +37,23 @@ pub(super) struct Outgoing {
 #[derive(Debug)]
 pub(super) struct Permit(Vec<OwnedSemaphorePermit>);
 
+/// Room for an answer that can be large.
+pub(super) struct Room<'a>(Option<(&'a Outgoing, &'a mut Permit)>);
+
+impl<'a> Room<'a> {
+    /// On a connection.
+    pub(super) fn of(out: &'a Outgoing, permit: &'a mut Permit) -> Self {
+        Self(Some((out, permit)))
+    }
+
+    /// Waits until it is there.
+    pub(super) async fn large(&mut self) {
+        if let Some((out, permit)) = &mut self.0 {
+            out.permit_large(permit).await;
+        }
+    }
+}
+
 impl Outgoing {
     /// The way out and the task that writes.
     pub(super) fn new(write: OwnedWriteHalf) -> (Self, tokio::task::JoinHandle<()>) {
@@ -53,7 +70,7 @@ impl Outgoing {
     }
 
     /// Waits for room for a large answer besides.
-    pub(super) async fn permit_large(&self, permit: &mut Permit) {
+    async fn permit_large(&self, permit: &mut Permit) {
         permit.0.extend(Arc::clone(&self.large).acquire_owned().await);
     }
 

@@ -2,9 +2,8 @@
 
 use delight_core::policy::{Circumstances, checked, evaluate, no_answer_in_bounds};
 use delight_core::supervisor::Request as Ask;
-use delight_proto::api::envelope::Request;
 use delight_proto::api::method::{
-    Method, PolicyAdd, PolicyGet, PolicyRemove, PolicySet, PolicyTest, PolicyTestParams,
+    PolicyAdd, PolicyGet, PolicyRemove, PolicySet, PolicyTest, PolicyTestParams,
 };
 use delight_proto::policy::{Rule, Verdict};
 use delight_proto::refusal::{Code, Refusal};
@@ -13,45 +12,31 @@ use delight_proto::session::Origin;
 use super::Daemon;
 use super::call::{Answer, blocking, mismatch};
 use super::peer::outside_sessions;
-use super::request::{params, raw};
+use super::request::raw;
+use super::routes::routes;
 use crate::actor::{Told, wall_ms};
 use crate::policy::{asked, resolved};
 use crate::store::{PolicyChange, PolicyChanged};
 
-/// Whether the method is one of these.
-pub(super) fn serves(method: &str) -> bool {
-    [PolicyGet::NAME, PolicyAdd::NAME, PolicyRemove::NAME, PolicySet::NAME, PolicyTest::NAME]
-        .contains(&method)
-}
-
-/// Carries out one of these methods.
-pub(super) async fn call(daemon: &Daemon, origin: &Origin, request: &Request) -> Answer {
-    match request.method.as_str() {
-        PolicyAdd::NAME => {
-            let rule = params::<PolicyAdd>(request)?.rule;
-            outside_sessions(&daemon.supervision, origin, "adding a rule").await?;
-            let now_ms = wall_ms();
-            let rule = Box::new(blocking(move || at_its_place(checked(rule, now_ms)?, now_ms)).await?);
-            changed(daemon, PolicyChange::Add { rule, now_ms }).await
-        }
-        PolicyRemove::NAME => {
-            let id = params::<PolicyRemove>(request)?.id;
-            outside_sessions(&daemon.supervision, origin, "removing a rule").await?;
-            changed(daemon, PolicyChange::Remove { id }).await
-        }
-        PolicySet::NAME => {
-            let params = params::<PolicySet>(request)?;
-            outside_sessions(&daemon.supervision, origin, "setting the policy").await?;
-            let no_answer_ms = params.no_answer_ms.map(no_answer_in_bounds).transpose()?;
-            changed(daemon, PolicyChange::Set { on_no_answer: params.on_no_answer, no_answer_ms }).await
-        }
-        PolicyTest::NAME => raw(&test(daemon, params::<PolicyTest>(request)?).await?),
-        _ => {
-            params::<PolicyGet>(request)?;
-            let policy = daemon.store.policy().borrow().clone();
-            raw(&*policy)
-        }
-    }
+routes! { caller, room;
+    PolicyGet(_) => raw(&*caller.daemon().store.policy().borrow().clone()),
+    PolicyAdd(params) => {
+        outside_sessions(&caller.daemon().supervision, &caller.origin(), "adding a rule").await?;
+        let (rule, now_ms) = (params.rule, wall_ms());
+        let rule = Box::new(blocking(move || at_its_place(checked(rule, now_ms)?, now_ms)).await?);
+        changed(caller.daemon(), PolicyChange::Add { rule, now_ms }).await
+    },
+    PolicyRemove(params) => {
+        outside_sessions(&caller.daemon().supervision, &caller.origin(), "removing a rule").await?;
+        changed(caller.daemon(), PolicyChange::Remove { id: params.id }).await
+    },
+    PolicySet(params) => {
+        outside_sessions(&caller.daemon().supervision, &caller.origin(), "setting the policy").await?;
+        let no_answer_ms = params.no_answer_ms.map(no_answer_in_bounds).transpose()?;
+        let change = PolicyChange::Set { on_no_answer: params.on_no_answer, no_answer_ms };
+        changed(caller.daemon(), change).await
+    },
+    PolicyTest(params) => raw(&test(caller.daemon(), params).await?),
 }
 
 /// The rule with the links in its path followed: those in the paths of requests are, too.

@@ -63,6 +63,7 @@ impl Server {
                     tickets: tickets.clone(),
                     adapters: adapters.clone(),
                     supervisor: mail.clone(),
+                    policy: store.policy(),
                 });
                 let boot = Boot {
                     sessions: contents.sessions,
@@ -78,7 +79,7 @@ impl Server {
                     supervision,
                     store: store.clone(),
                     place: place.clone(),
-                    kinds: adapters.names(),
+                    adapters: adapters.clone(),
                     started_ms: 1,
                 });
                 let (listener, _file) = listener::bind(&place.control_socket()).unwrap();

@@ -8,31 +8,45 @@ use delight_proto::session::bounds::PATH_BYTES;
 /// Paths of one request that are looked at; a request that names more is one no rule about paths allows.
 const MAX_PATHS: usize = 256;
 
-/// The path with every link in it followed, as far as it exists; what does not exist yet is kept as it is written. Blocks
+/// Links followed for one path: what Linux itself follows.
+const MAX_LINKS: usize = 40;
+
+/// The path without links, `.` and `..`, absolute. A link is followed also when nothing is there (yet) where it leads: to
+/// write through it makes the file there. From the first component on that does not exist, or cannot be looked at, the
+/// rest is taken by its words. Of a circle of links the rest stays as it is written: nothing can be opened there. Blocks
 /// on the disk.
 pub(crate) fn resolved(cwd: &str, path: &str) -> String {
     let whole = Path::new(cwd).join(path);
     if whole.as_os_str().len() > PATH_BYTES {
         return whole.to_string_lossy().into_owned();
     }
-    let mut missing: Vec<OsString> = Vec::new();
-    let mut at = whole.as_path();
-    let found = loop {
-        match at.canonicalize() {
-            Ok(found) => break found,
-            Err(_) => {
-                let Some(above) = at.parent() else { break PathBuf::from("/") };
-                // `file_name` leaves `..` out; the component does not.
-                missing.extend(
-                    at.components().next_back().map(|part: Component<'_>| part.as_os_str().to_owned()),
-                );
-                at = above;
-            }
+    let mut left = components(&whole);
+    let mut at = PathBuf::from("/");
+    let mut links = 0;
+    while let Some(next) = left.pop() {
+        if next == ".." {
+            at.pop();
+            continue;
         }
-    };
-    let mut path = found;
-    path.extend(missing.into_iter().rev());
-    path.to_string_lossy().into_owned()
+        at.push(&next);
+        let Ok(target) = at.read_link() else { continue };
+        links += 1;
+        if links > MAX_LINKS {
+            continue;
+        }
+        at.pop();
+        if target.is_absolute() {
+            at = PathBuf::from("/");
+        }
+        left.extend(components(&target));
+    }
+    at.to_string_lossy().into_owned()
+}
+
+/// The components that lead somewhere, last first.
+fn components(path: &Path) -> Vec<OsString> {
+    let parts = path.components().filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir));
+    parts.map(|part| part.as_os_str().to_owned()).rev().collect()
 }
 
 /// [`resolved`] for the paths of a request. Of more than a request may name, the rest becomes the root: below no other
@@ -62,6 +76,15 @@ mod tests {
         assert_eq!(resolved(cwd, "link/new/file"), at("real/deep/new/file"));
         assert_eq!(resolved(cwd, "link/.."), at("real"), "above what the link means, not above the link");
         assert_eq!(resolved(cwd, &at("none/x")), at("none/x"));
+        symlink(base.join("missing/deep"), base.join("dangling")).unwrap();
+        assert_eq!(
+            resolved(cwd, "dangling/new"),
+            at("missing/deep/new"),
+            "written through, it is made there"
+        );
+        symlink("loop", base.join("loop")).unwrap();
+        assert_eq!(resolved(cwd, "loop/x"), at("loop/x"));
+        assert_eq!(resolved(cwd, "/../../.."), "/");
         assert_eq!(resolved_all(cwd, &vec!["link".to_owned(); 300]).last().unwrap(), "/");
     }
 }

@@ -1,41 +1,69 @@
 //! Carrying out a session's effects: the store first and whole, then the rest in order (`core/session/effect.rs`).
 
+use std::sync::Arc;
+
 use delight_core::actor::Effects;
 use delight_core::session::{Class, Effect, Happening, Input, Session};
 use delight_core::supervisor;
 use delight_proto::agent::Control;
 use delight_proto::holder::frame::MAX_DATA;
 use delight_proto::holder::{Start, ToHolder};
+use delight_proto::policy::Policy;
 use delight_proto::refusal::{Code, Refusal};
+use delight_proto::session::Record;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::{Pieces, Reached, SessionBody};
+use super::agent::Came;
+use super::{Mail, Pieces, Reached, SessionBody};
 use crate::actor::{Body, Flow, Told};
-use crate::adapters::Launch;
+use crate::adapters::{Adapters, Launch};
 use crate::process::link::Heard;
 use crate::store::{CommitFailed, Write, delete_directory};
 
 impl Body for SessionBody {
     type Reducer = Session;
 
-    async fn next(&mut self) -> Option<Input> {
+    async fn next(&mut self, state: &Session) -> Option<Input> {
         loop {
             if let Some(happening) = self.local.pop_front() {
                 return Some(Input::Happened(happening));
             }
+            // What comes through a bounded door takes turns: an agent that floods keeps nobody from stopping it.
+            let inside = async {
+                tokio::select! {
+                    came = self.agent.next() => Inside::Agent(came),
+                    mail = self.mailbox.recv() => Inside::Mail(mail),
+                    () = changed(&mut self.policy) => Inside::Policy,
+                }
+            };
             tokio::select! {
                 biased;
                 reached = reach(&mut self.reaching) => {
                     self.reaching = None;
-                    return Some(Input::Happened(self.reached(reached)));
+                    let happening = self.reached(reached);
+                    if let Some(happening) = self.agent_of_contact(state, happening) {
+                        return Some(Input::Happened(happening));
+                    }
                 }
                 heard = hear(&mut self.link) => match heard {
-                    Heard::Frame(frame) => if let Some(happening) = self.heard(frame) {
+                    Heard::Frame(frame) => if let Some(happening) = self.heard(frame)
+                        && let Some(happening) = self.agent_of_frame(state, happening)
+                    {
                         return Some(Input::Happened(happening));
                     },
-                    Heard::End(reason) => self.begin_part(reason),
+                    Heard::End(reason) => self.parted(reason),
                 },
-                mail = self.mailbox.recv() => return mail.map(|mail| *mail),
+                inside = inside => match inside {
+                    Inside::Mail(mail) => return mail.map(|mail| *mail),
+                    Inside::Agent(came) => if let Some(happening) = self.came(came) {
+                        return Some(Input::Happened(happening));
+                    },
+                    Inside::Policy => {
+                        let policy = (**self.policy.borrow_and_update()).clone();
+                        return Some(Input::Happened(Happening::Policy(Box::new(policy))));
+                    }
+                },
             }
         }
     }
@@ -105,7 +133,7 @@ impl SessionBody {
         match effect {
             Effect::Adopt => self.begin_adopt(state),
             Effect::StartRunner { generation, keep, control } => {
-                self.start_runner(state, generation, keep, control);
+                self.start_runner(state, generation, keep, control).await;
             }
             Effect::SignalTree { signal } => self.tell(&ToHolder::SignalTree { signal }),
             Effect::CloseHolder => self.close_holder(),
@@ -118,10 +146,10 @@ impl SessionBody {
                     self.local.push_back(Happening::TagFailed { tag, refusal: no_holder() });
                 }
             }
-            Effect::Tell { tag, .. } => {
-                let refusal =
-                    Refusal::new(Code::WrongState, "the agent cannot be told", "it has no protocol");
-                self.local.push_back(Happening::TagFailed { tag, refusal });
+            Effect::Tell { tag, order } => {
+                if let Err(refusal) = self.agent.order(tag, order) {
+                    self.local.push_back(Happening::TagFailed { tag, refusal });
+                }
             }
             Effect::Publish { view, alive } => self.report(supervisor::Input::Changed { view, alive }).await,
             Effect::ReleaseName(name) => {
@@ -149,14 +177,24 @@ impl SessionBody {
         }
     }
 
-    fn start_runner(&mut self, state: &Session, generation: u64, keep: bool, control: Option<Control>) {
+    async fn start_runner(&mut self, state: &Session, generation: u64, keep: bool, control: Option<Control>) {
         let record = state.record();
-        match self.shared.adapters.plan(&Launch {
-            id: record.id,
-            spec: &record.spec,
-            control,
-            memory: &record.agent,
-        }) {
+        let plan = move |adapters: &Adapters, record: &Record| {
+            adapters.plan(&Launch { id: record.id, spec: &record.spec, control, memory: &record.agent })
+        };
+        let planned = match control {
+            // A plain terminal's plan is made of what is in memory.
+            None => plan(&self.shared.adapters, record),
+            // Waited for right here: what the reducer wants next must not overtake the start.
+            Some(_) => {
+                let (adapters, record) = (self.shared.adapters.clone(), Box::new(record.clone()));
+                spawn_blocking(move || plan(&adapters, &record)).await.unwrap_or_else(|e| {
+                    let what = "the runner could not be started";
+                    Err(Refusal::new(Code::Internal, what, e.to_string()))
+                })
+            }
+        };
+        match planned {
             Ok(plan) => self.tell(&ToHolder::Start(Box::new(Start {
                 generation,
                 argv: plan.argv,
@@ -181,7 +219,7 @@ impl SessionBody {
 
     /// Cuts the bytes into frames. Each carries the tag, so that a piece the holder refuses cannot hide behind a later
     /// one it took.
-    fn write(&mut self, tag: u64, bytes: &[u8]) {
+    pub(super) fn write(&mut self, tag: u64, bytes: &[u8]) {
         let Some(link) = &mut self.link else {
             self.local.push_back(Happening::TagFailed { tag, refusal: no_holder() });
             return;
@@ -201,6 +239,20 @@ impl SessionBody {
 fn no_holder() -> Refusal {
     Refusal::new(Code::HolderUnreachable, "the session cannot be written to", "its holder is not connected")
         .retry()
+}
+
+/// What comes from inside the daemon.
+enum Inside {
+    Agent(Came),
+    Mail(Option<Mail>),
+    Policy,
+}
+
+async fn changed(policy: &mut watch::Receiver<Arc<Policy>>) {
+    if policy.changed().await.is_err() {
+        // The daemon ends.
+        std::future::pending::<()>().await;
+    }
 }
 
 async fn reach(reaching: &mut Option<super::Reaching>) -> Reached {

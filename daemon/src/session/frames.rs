@@ -2,9 +2,10 @@
 
 use delight_core::session::{Happening, Runner};
 use delight_proto::holder::FromHolder;
-use delight_proto::refusal::Refusal;
+use delight_proto::refusal::{Code, Refusal};
 
 use super::SessionBody;
+use super::agent::OWN_TAG;
 use crate::process::adopt::ended;
 
 impl SessionBody {
@@ -46,6 +47,13 @@ impl SessionBody {
                 self.pieces.remove(&tag)?.refusal
             }
         };
+        if refusal.as_ref().is_some_and(|refusal| refusal.code == Code::Busy) {
+            // The runner does not read. What its reader believes to be written is not, or in part.
+            self.agent.again();
+        }
+        if tag & OWN_TAG != 0 {
+            return None;
+        }
         Some(match refusal {
             None => Happening::TagDone { tag },
             Some(refusal) => Happening::TagFailed { tag, refusal },

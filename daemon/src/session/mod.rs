@@ -1,5 +1,6 @@
 //! A session's actor: carries out what its reducer wants and hears what its holder says.
 
+mod agent;
 mod contact;
 mod effects;
 mod frames;
@@ -11,8 +12,9 @@ use std::sync::Arc;
 
 use delight_core::session::{Happening, Input, Session};
 use delight_proto::id::SessionId;
+use delight_proto::policy::Policy;
 use delight_proto::refusal::Refusal;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::actor::{Core, Panicked, Tickets, run};
 use crate::adapters::Adapters;
@@ -33,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) tickets: Tickets,
     pub(crate) adapters: Adapters,
     pub(crate) supervisor: mpsc::Sender<supervisor::Mail>,
+    /// The owner's policy, as it is now.
+    pub(crate) policy: watch::Receiver<Arc<Policy>>,
 }
 
 /// Inputs are boxed: a mailbox allocates room for 32 at once, in every session.
@@ -64,6 +68,8 @@ struct SessionBody {
     resizes: VecDeque<u64>,
     /// Writes of more than one frame the holder has not answered whole, by tag.
     pieces: BTreeMap<u64, Pieces>,
+    agent: agent::Agent,
+    policy: watch::Receiver<Arc<Policy>>,
 }
 
 /// A write cut into frames.
@@ -82,6 +88,8 @@ pub(crate) async fn run_session(
     mailbox: mpsc::Receiver<Mail>,
 ) {
     let mut core = core;
+    let mut policy = shared.policy.clone();
+    let first = Happening::Policy(Box::new((**policy.borrow_and_update()).clone()));
     let mut body = SessionBody {
         id,
         shared,
@@ -89,9 +97,11 @@ pub(crate) async fn run_session(
         link: None,
         reaching: None,
         launching: false,
-        local: VecDeque::new(),
+        local: VecDeque::from([first]),
         resizes: VecDeque::new(),
         pieces: BTreeMap::new(),
+        agent: agent::Agent::default(),
+        policy,
     };
     if let Err(Panicked(reason)) = run(&mut *core, &mut body).await {
         tracing::error!(session = %id, reason, "a session's reducer panicked; its processes go on");

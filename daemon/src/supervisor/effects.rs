@@ -17,7 +17,7 @@ use crate::session::{MAILBOX, Mail, run_session};
 impl Body for SupervisorBody {
     type Reducer = Supervisor;
 
-    async fn next(&mut self) -> Option<Input> {
+    async fn next(&mut self, _state: &Supervisor) -> Option<Input> {
         self.mailbox.recv().await.map(|mail| *mail)
     }
 
