@@ -8,6 +8,8 @@ mod adapters;
 mod api;
 mod arguments;
 mod compose;
+#[allow(dead_code)] // The file editor and the calls of phones use it.
+mod confined;
 mod config;
 #[allow(dead_code)] // The uplink uses it.
 mod keys;
