@@ -31,6 +31,16 @@ pub mod bounds {
     pub const QUEUED: usize = 64;
     /// Bytes of all of them.
     pub const QUEUED_BYTES: usize = 1 << 20;
+    /// Ids of accepted messages that are remembered against doubles.
+    pub const ACCEPTED: usize = 128;
+    /// Keys of records that are remembered against doubles: two sources of one agent are never further apart.
+    pub const SEEN: usize = 256;
+    /// What may be allowed for a whole session at once; the oldest goes first.
+    pub const ALLOWED: usize = 64;
+    /// Bytes of a short text of an agent (a tool's name, a title, an id). Longer ones are cut.
+    pub const SHORT_TEXT: usize = 1_024;
+    /// Paths of one permission that are shown.
+    pub const PATHS: usize = 64;
 }
 
 /// Who drives a session that has an agent in it.
@@ -325,6 +335,9 @@ pub enum Outcome {
 pub struct PermissionView {
     /// What was asked.
     pub ask: PermissionAsk,
+    /// Generation of the runner that asked: another one that uses the same id asks something else.
+    #[serde(default)]
+    pub generation: u64,
     /// Unix milliseconds.
     pub asked_ms: u64,
     /// Unix milliseconds when it expires, if the owner's policy says so.
@@ -530,6 +543,64 @@ pub struct AgentMemory {
     /// Until when everything is allowed unasked (Unix milliseconds).
     #[serde(default)]
     pub bypass_until_ms: Option<u64>,
+    /// What the newest runner was started with: how its output has to be read again, whatever is known by now.
+    #[serde(default)]
+    pub launched: Launched,
+    /// The generation that has said [`AgentEvent::Ready`], newest only.
+    #[serde(default)]
+    pub ready: Option<u64>,
+    /// The change of control under way.
+    #[serde(default)]
+    pub handover: Option<Handover>,
+    /// Fingerprints of the keys of records taken in lately, oldest first, against doubles; at most [`bounds::SEEN`].
+    #[serde(default)]
+    pub seen: Vec<u64>,
+    /// What is allowed unasked as long as the session lives, oldest first; at most [`bounds::ALLOWED`].
+    #[serde(default)]
+    pub allowed: Vec<Allowed>,
+}
+
+/// What a runner is started with.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Launched {
+    /// The conversation it goes on with.
+    #[serde(default)]
+    pub conversation: Option<ConversationId>,
+    /// The model.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// The permission mode.
+    #[serde(default)]
+    pub permission_mode: Option<String>,
+}
+
+/// A change of control under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handover {
+    /// Who drove before, and will again if it fails.
+    pub from: Control,
+    /// The first generation that serves whom it goes to; older ones still serve `from`.
+    pub generation: u64,
+}
+
+/// What somebody allowed for a whole session: this tool with exactly this.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct Allowed {
+    /// The tool.
+    pub tool: String,
+    /// The shell command, letter by letter, if it is one.
+    #[serde(default)]
+    pub command: Option<String>,
+    /// The tool's input, where there is no command.
+    #[serde(default)]
+    pub input: Option<Value>,
+}
+
+/// See [`RecordBody`].
+impl fmt::Debug for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Allowed({})", self.tool)
+    }
 }
 
 /// What an agent is doing, how that is known and since when.

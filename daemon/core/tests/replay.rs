@@ -17,7 +17,7 @@ fn life() -> Vec<Stamped<Input>> {
         runner(1),
         happened(Happening::TagDone { tag: 1 }),
         happened(Happening::RunnerExited(ended)),
-        happened(Happening::StoreFailed { reason: "full".into(), log_seq: 4, saved: false }),
+        happened(Happening::StoreFailed { reason: "full".into(), log_seq: 4 }),
         Input::Tick,
         runner(2),
         asked(3, Command::Stop { kill: false, grace_ms: None }),

@@ -26,7 +26,7 @@ where
         let left =
             until.map_or(ASK_AGAIN, |(_, at)| at.saturating_duration_since(Instant::now()).min(ASK_AGAIN));
         let timeout_ms = u64::try_from(left.as_millis()).ok();
-        let command = Command::Wait { phases: params.phases.clone(), timeout_ms };
+        let command = Command::Wait { phases: params.phases.clone(), activity: Vec::new(), timeout_ms };
         match ask(params.session.clone(), command).await {
             Ok(Told::View(view)) => return raw(&view),
             Ok(other) => return Err(mismatch(&other)),

@@ -105,7 +105,6 @@ impl Body for SessionBody {
                 Flow::Next(Input::Happened(Happening::StoreFailed {
                     reason: refusal.to_string(),
                     log_seq,
-                    saved: false,
                 }))
             }
         }

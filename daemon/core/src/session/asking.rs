@@ -1,5 +1,6 @@
-//! Commands that neither start nor end: send, resize, wait, rename, remove; and what the holder answers to them.
+//! Commands that neither start nor end: send, resize, rename, remove.
 
+use delight_proto::agent::Control;
 use delight_proto::event::EventBody;
 use delight_proto::id::SessionName;
 use delight_proto::refusal::{Code, Refusal};
@@ -8,8 +9,8 @@ use delight_proto::session::{Origin, Phase, Size};
 use super::effect::Effect;
 use super::reduce::phase_word;
 use super::state::{
-    Early, Holder, MAX_CALLERS, MAX_EARLY_BYTES, MAX_PENDING_BYTES, MAX_SEND_BYTES, MAX_TAGGED,
-    MAX_TROUBLE_CHARS, MAX_TROUBLES, Removal, Session, Tagged, Tree, Waiting,
+    Early, Holder, MAX_EARLY_BYTES, MAX_PENDING_BYTES, MAX_SEND_BYTES, MAX_TAGGED, MAX_TROUBLE_CHARS,
+    MAX_TROUBLES, Removal, Session, Tagged, Tree,
 };
 use super::step::{Say, Step};
 use super::storing::storage_refusal;
@@ -25,6 +26,15 @@ impl Step {
         if let Some(refusal) = self.s.unknown_state(what) {
             return self.refuse(ticket, refusal);
         }
+        if self.s.record.agent.control == Some(Control::Remote) && self.s.record.phase.is_live() {
+            let fix = "give the agent a message with session.prompt, or take control first";
+            return self.wrong_state(
+                ticket,
+                what,
+                "the phone drives; the agent's terminal is not there",
+                fix,
+            );
+        }
         match self.s.record.phase {
             Phase::Starting => {
                 let waiting: usize = self.s.callers.early.iter().map(|e| e.bytes.len()).sum();
@@ -36,7 +46,7 @@ impl Step {
                 self.s.callers.early.push(Early { ticket, origin, bytes });
             }
             Phase::Running => {
-                let pending: u64 = self.s.callers.tagged.values().filter_map(|t| t.bytes).sum();
+                let pending: u64 = self.s.callers.tagged.values().map(Tagged::bytes).sum();
                 if pending + bytes.len() as u64 > MAX_PENDING_BYTES as u64 || self.has_too_many_requests() {
                     let why = "its runner has not read yet what was sent before";
                     return self.refuse(ticket, Refusal::new(Code::Busy, what, why).fix("send it later"));
@@ -51,14 +61,14 @@ impl Step {
     }
 
     fn has_too_many_requests(&self) -> bool {
-        self.s.callers.tagged.len() >= MAX_TAGGED
+        self.s.callers.tagged.values().filter(|tagged| tagged.is_request()).count() >= MAX_TAGGED
     }
 
     fn write(&mut self, ticket: Ticket, origin: Origin, bytes: Vec<u8>) {
         if bytes.is_empty() {
             return self.say(Say::Sent { ticket, bytes: 0 });
         }
-        let tag = self.s.callers.tag(Tagged { ticket, origin, bytes: Some(bytes.len() as u64) });
+        let tag = self.s.callers.tag(Tagged::Send { ticket, origin, bytes: bytes.len() as u64 });
         self.act(Effect::Write { tag, bytes });
     }
 
@@ -77,7 +87,7 @@ impl Step {
         }
     }
 
-    pub(super) fn resize(&mut self, ticket: Ticket, origin: Origin, size: Size) {
+    pub(super) fn resize(&mut self, ticket: Ticket, size: Size) {
         let what = "the size was not set";
         if let Some(refusal) = self.s.unknown_state(what) {
             return self.refuse(ticket, refusal);
@@ -92,47 +102,8 @@ impl Step {
                 Refusal::new(Code::Busy, what, "too many requests to its holder are under way"),
             );
         }
-        let tag = self.s.callers.tag(Tagged { ticket, origin, bytes: None });
+        let tag = self.s.callers.tag(Tagged::Resize { ticket });
         self.act(Effect::Resize { tag, size: size.clamped() });
-    }
-
-    pub(super) fn tag_done(&mut self, tag: u64) {
-        let Some(Tagged { ticket, origin, bytes }) = self.s.callers.tagged.remove(&tag) else { return };
-        match bytes {
-            Some(bytes) => {
-                self.log(EventBody::InputSent { origin, bytes });
-                self.say(Say::Sent { ticket, bytes });
-            }
-            None => self.say(Say::View { ticket, of_store: false }),
-        }
-    }
-
-    pub(super) fn tag_failed(&mut self, tag: u64, refusal: Refusal) {
-        if let Some(tagged) = self.s.callers.tagged.remove(&tag) {
-            self.refuse(tagged.ticket, refusal);
-        }
-    }
-
-    /// Whatever is under way to the holder will not be answered by it.
-    pub(super) fn refuse_tagged(&mut self, refusal: &Refusal) {
-        for tagged in std::mem::take(&mut self.s.callers.tagged).into_values() {
-            self.refuse(tagged.ticket, refusal.clone());
-        }
-    }
-
-    pub(super) fn wait(&mut self, ticket: Ticket, phases: Vec<Phase>, timeout_ms: Option<u64>) {
-        if self.s.callers.waits.len() >= MAX_CALLERS {
-            let why = format!("{MAX_CALLERS} callers wait for this session already");
-            let refusal = Refusal::new(Code::Busy, "the session cannot be waited for", why);
-            return self.refuse(ticket, refusal.fix("subscribe to its changes instead"));
-        }
-        // Eight phases there are; a longer list says the same thing again.
-        let mut phases = phases;
-        phases.sort_unstable();
-        phases.dedup();
-        let until = timeout_ms.map(|ms| self.now.mono_ms.saturating_add(ms));
-        // `settle` answers it in this very step when it can.
-        self.s.callers.waits.push(Waiting { ticket, phases, until });
     }
 
     pub(super) fn rename(&mut self, ticket: Ticket, name: Option<&SessionName>) {
@@ -203,7 +174,7 @@ impl Step {
 }
 
 impl super::state::Callers {
-    fn tag(&mut self, tagged: Tagged) -> u64 {
+    pub(super) fn tag(&mut self, tagged: Tagged) -> u64 {
         self.last_tag += 1;
         self.tagged.insert(self.last_tag, tagged);
         self.last_tag

@@ -1,10 +1,12 @@
 //! What must hold of a session after every step. Only tests ask.
 
+use delight_proto::agent::Control;
+use delight_proto::agent::bounds::{ACCEPTED, ALLOWED, COMPLETED, PENDING, QUEUED, QUEUED_BYTES, SEEN};
 use delight_proto::session::Phase;
 
 use super::state::{
-    Holder, MAX_CALLERS, MAX_EARLY_BYTES, MAX_PENDING_BYTES, MAX_SEND_BYTES, MAX_TAGGED, MAX_TROUBLES,
-    MAX_UNSTORED, RESTART_BUDGET, Removal, Session, Tree,
+    Cause, Holder, MAX_CALLERS, MAX_EARLY_BYTES, MAX_PENDING_BYTES, MAX_SEND_BYTES, MAX_TAGGED, MAX_TROUBLES,
+    MAX_UNSTORED, RESTART_BUDGET, Removal, SAVE_EVERY, Session, Tagged, Then, Tree,
 };
 
 impl Session {
@@ -13,7 +15,13 @@ impl Session {
     pub fn breach(&self) -> Option<String> {
         let callers = &self.callers;
         let early: usize = callers.early.iter().map(|e| e.bytes.len()).sum();
-        let pending: u64 = callers.tagged.values().filter_map(|t| t.bytes).sum();
+        let pending: u64 = callers.tagged.values().map(Tagged::bytes).sum();
+        let requests = callers.tagged.values().filter(|tagged| tagged.is_request()).count();
+        let agent = &self.record.agent;
+        let waiting = self.pending().count();
+        let queued: usize = agent.queue.iter().map(|message| message.text.len()).sum();
+        let ends = |then: fn(&Then) -> bool| self.ending.as_ref().is_some_and(|ending| then(&ending.then));
+        let hands_over = ends(|then| matches!(then, Then::Switch | Then::StartFailed(_, Cause::Switch)));
         let phase = self.record.phase;
         let live = phase.is_live();
         let sought = self.is_sought();
@@ -21,7 +29,39 @@ impl Session {
             (callers.starts.len() <= MAX_CALLERS, "too many callers wait for its start"),
             (callers.stops.len() <= MAX_CALLERS, "too many callers wait for its end"),
             (callers.waits.len() <= MAX_CALLERS, "too many callers wait for a phase"),
-            (callers.tagged.len() <= MAX_TAGGED, "too many requests are under way"),
+            (requests <= MAX_TAGGED, "too many requests are under way"),
+            (callers.tagged.len() <= MAX_TAGGED + QUEUED + COMPLETED + PENDING + 1, "too much is under way"),
+            (callers.switches.len() <= MAX_CALLERS, "too many callers wait for control"),
+            (callers.prompts.len() <= MAX_CALLERS + QUEUED, "too many callers wait for messages"),
+            (callers.decides.len() <= MAX_CALLERS, "too many callers wait for decisions"),
+            (agent.queue.len() <= QUEUED && queued <= QUEUED_BYTES, "too many messages wait"),
+            (waiting <= PENDING, "too many permissions wait"),
+            (agent.permissions.len() <= PENDING + COMPLETED + 1, "too many permissions are kept"),
+            (agent.accepted.len() <= ACCEPTED, "too many message ids are kept"),
+            (agent.seen.len() <= SEEN, "too many keys are kept"),
+            (agent.allowed.len() <= ALLOWED, "too much is allowed"),
+            (self.expiries.len() <= waiting, "something expires that does not wait"),
+            (self.unsaved_marks < SAVE_EVERY, "places are not saved"),
+            (self.store.withheld.len() <= MAX_TAGGED + QUEUED + COMPLETED + PENDING, "too much is withheld"),
+            (live || sought || waiting == 0, "ended, and a permission waits"),
+            (live || sought || agent.turn.is_none(), "ended, and a turn is open"),
+            (live || self.restoring || agent.queue.is_empty(), "ended, and a message waits"),
+            (live || callers.switches.is_empty(), "ended, and somebody waits for control"),
+            (live || callers.prompts.is_empty(), "ended, and somebody waits for a message"),
+            (live || callers.decides.is_empty(), "ended, and somebody waits for a decision"),
+            (
+                phase != Phase::Running || sought || self.is_ready(),
+                "running, and its agent does not take messages",
+            ),
+            (
+                !self.is_stable() || agent.control == Some(Control::Remote) || agent.queue.is_empty(),
+                "the desktop drives, and messages wait for the phone's agent",
+            ),
+            (
+                !self.is_stable() || callers.switches.iter().all(|w| Some(w.to) == agent.control),
+                "stable, and control is not handed over",
+            ),
+            (agent.control.is_some() || agent.permissions.is_empty(), "a permission without an agent"),
             (
                 callers.early.len() <= MAX_TAGGED && early <= MAX_EARLY_BYTES,
                 "too much input waits for its start",
@@ -34,7 +74,10 @@ impl Session {
                 phase != Phase::Running || sought || matches!(self.tree, Tree::Up { .. }),
                 "running without a runner",
             ),
-            (phase != Phase::Starting || sought || self.starting.is_some(), "starting without a start"),
+            (
+                phase != Phase::Starting || sought || self.starting.is_some() || hands_over,
+                "starting without a start",
+            ),
             (phase != Phase::Stopping || sought || self.ending.is_some(), "stopping without an end"),
             (phase != Phase::Stopping || sought || self.has_tree(), "stopping nothing"),
             (
@@ -83,6 +126,9 @@ impl super::state::Callers {
             && self.waits.is_empty()
             && self.removals.is_empty()
             && self.early.is_empty()
+            && self.switches.is_empty()
+            && self.prompts.is_empty()
+            && self.decides.is_empty()
             && self.tagged.is_empty()
     }
 }

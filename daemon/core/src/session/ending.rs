@@ -1,14 +1,15 @@
 //! Ending: stop with escalation, a runner that ended by itself, a holder that is gone.
 
+use delight_proto::agent::AgentOrder;
 use delight_proto::event::EventBody;
 use delight_proto::refusal::{Code, Refusal};
-use delight_proto::session::{Desired, Origin, Phase, RestartPolicy};
+use delight_proto::session::{Desired, Exit, Origin, Phase, RestartPolicy};
 
 use super::effect::Effect;
 use super::input::Ended;
 use super::state::{
-    Ending, Holder, KILL_AGAIN_MS, MAX_CALLERS, MAX_GRACE_MS, RAN_WELL_MS, RESTART_BUDGET, Removal,
-    Survivors, Then, Tree,
+    Cause, END_PATIENCE_MS, Ending, Holder, KILL_AGAIN_MS, MAX_CALLERS, MAX_GRACE_MS, RAN_WELL_MS,
+    RESTART_BUDGET, Removal, Starting, Survivors, Tagged, Then, Tree,
 };
 use super::step::{Say, Step};
 use crate::actor::Ticket;
@@ -66,14 +67,34 @@ impl Step {
     /// Ends the tree: politely, and by force when the grace is over.
     pub(super) fn begin_ending(&mut self, grace: u64, then: Then) {
         let kill_at = self.now.mono_ms.saturating_add(grace);
-        self.s.ending = Some(Ending { kill_at, killed: false, then });
-        if grace > 0 {
-            // Interactive shells ignore SIGTERM and obey SIGHUP, passing it on to their jobs; programs made to outlive a
-            // terminal ignore SIGHUP and obey SIGTERM. So both.
-            self.signal(SIGHUP);
-            self.signal(SIGTERM);
+        self.withdraw_all("the agent is being ended");
+        // An agent that the phone drives can be told; whatever is under way in it is closed in order then.
+        let told = grace > 0 && self.s.can_be_told();
+        let patience = END_PATIENCE_MS.min(grace / 2);
+        let term_at = told.then(|| self.now.mono_ms.saturating_add(patience));
+        if told {
+            self.tell(Tagged::End, AgentOrder::End);
+        }
+        self.s.ending = Some(Ending { kill_at, term_at, killed: false, then });
+        if grace > 0 && !told {
+            self.ask_to_end();
         }
         // Without grace `due` kills in this very step.
+    }
+
+    /// The agent was told and has not ended.
+    pub(super) fn terminate(&mut self) {
+        if let Some(ending) = &mut self.s.ending {
+            ending.term_at = None;
+            self.ask_to_end();
+        }
+    }
+
+    /// Interactive shells ignore SIGTERM and obey SIGHUP, passing it on to their jobs; programs made to outlive a terminal
+    /// ignore SIGHUP and obey SIGTERM. So both.
+    fn ask_to_end(&mut self) {
+        self.signal(SIGHUP);
+        self.signal(SIGTERM);
     }
 
     fn signal(&mut self, signal: i32) {
@@ -89,6 +110,7 @@ impl Step {
         let up = self.s.holder == Holder::Up;
         let Some(ending) = &mut self.s.ending else { return };
         ending.kill_at = again;
+        ending.term_at = None;
         if !up {
             // Nobody to pass it on; as soon as the holder is found again, `signal_again` does.
             return;
@@ -97,8 +119,9 @@ impl Step {
             // Said once, then only done: a process that cannot die must not fill the event log.
             self.act(Effect::SignalTree { signal: SIGKILL });
             let why = "processes of it are alive although SIGKILL was sent";
-            if self.s.record.reason.is_empty() {
-                self.enter(Phase::Stopping, why);
+            let phase = self.s.record.phase;
+            if self.s.record.reason.is_empty() || (phase == Phase::Starting && self.s.record.reason != why) {
+                self.enter(phase, why);
             }
         } else {
             ending.killed = true;
@@ -109,13 +132,13 @@ impl Step {
     /// The holder may not have passed on what it was sent.
     pub(super) fn signal_again(&mut self) {
         let Some(ending) = &mut self.s.ending else { return };
+        ending.term_at = None;
         if ending.killed || ending.kill_at <= self.now.mono_ms {
             ending.kill_at = self.now.mono_ms.saturating_add(KILL_AGAIN_MS);
             ending.killed = true;
             self.signal(SIGKILL);
         } else {
-            self.signal(SIGHUP);
-            self.signal(SIGTERM);
+            self.ask_to_end();
         }
     }
 
@@ -125,39 +148,57 @@ impl Step {
         {
             return;
         }
-        self.note_exit(ended);
+        let cut = self.note_exit(ended);
         self.s.tree = if ended.survivors > 0 { Tree::Survivors(ended.survivors) } else { Tree::Gone };
         match (self.s.ending.is_some(), self.s.has_tree()) {
             (true, true) => {}
             (true, false) => self.ended(),
-            (false, _) => self.exited_by_itself(),
+            (false, _) => self.over_by_itself(cut, ended.exit),
         }
     }
 
-    /// Takes a runner's end into the log and the record, once.
-    pub(super) fn note_exit(&mut self, ended: Ended) {
+    /// The runner ended and nobody had asked for it: in the midst of its start, or later.
+    pub(super) fn over_by_itself(&mut self, cut: Option<Starting>, exit: Exit) {
+        let Some(cut) = cut else { return self.exited_by_itself() };
+        let why = format!("its agent ended with {exit} before it was ready");
+        let refusal = Refusal::new(Code::StartFailed, "the session did not start", why)
+            .fix("delightctl logs shows what it wrote");
+        if self.s.has_tree() {
+            let grace = self.s.record.spec.stop_grace_ms.min(MAX_GRACE_MS);
+            return self.give_up_start(refusal, cut.cause, grace);
+        }
+        self.s.starting = Some(cut);
+        self.start_failed(refusal);
+    }
+
+    /// Takes a runner's end into the log and the record, once. Gives the start it cut off, if its agent was not ready.
+    pub(super) fn note_exit(&mut self, ended: Ended) -> Option<Starting> {
         if let Tree::Up { since, .. } = self.s.tree
             && self.now.mono_ms.saturating_sub(since) >= RAN_WELL_MS
         {
             self.s.record.restarts = 0;
         }
-        self.s.starting = None;
+        let cut = self.s.starting.take().filter(|_| !self.s.is_ready());
         self.s.offset = self.s.offset.max(ended.offset);
         if self.s.record.exit.is_some() {
-            return;
+            return cut;
         }
         let at_ms = ended.at_ms.min(self.now.wall_ms);
+        self.agent_over("the agent ended");
         self.log_at(at_ms, EventBody::Exited { generation: ended.generation, exit: ended.exit });
         self.save();
-        // It did start, whatever became of it.
-        self.answer_started();
+        if cut.is_none() {
+            // It did start, whatever became of it.
+            self.answer_started();
+        }
+        cut
     }
 
     /// The runner ended and nobody had asked for it.
     pub(super) fn exited_by_itself(&mut self) {
         let Some(exit) = self.s.record.exit else { return };
         let Tree::Survivors(n) = self.s.tree else { return self.exited() };
-        let again = !exit.is_success() && self.restart_allowed();
+        let again = (!exit.is_success() && self.restart_allowed()) || self.falls_back();
         if self.s.capabilities.survivors == Survivors::End || again {
             self.enter(Phase::Stopping, format!("it ended with {exit}; ending {n} more of its processes"));
             let grace = self.s.record.spec.stop_grace_ms.min(MAX_GRACE_MS);
@@ -169,6 +210,9 @@ impl Step {
 
     /// The runner ended by itself and nothing of its tree is alive: start it again, or leave it.
     fn exited(&mut self) {
+        if self.fall_back() {
+            return;
+        }
         let failed = self.s.record.exit.filter(|exit| !exit.is_success());
         match failed {
             Some(exit) if self.restart_allowed() => self.schedule_restart(&exit.to_string()),
@@ -206,7 +250,12 @@ impl Step {
                 self.close_holder();
             }
             Some(Then::Exited) => self.exited(),
-            Some(Then::StartFailed(refusal)) => {
+            Some(Then::Switch) => self.begin_start(Cause::Switch),
+            Some(Then::StartFailed(refusal, Cause::Switch)) => {
+                self.s.starting = Some(Starting { by: u64::MAX, cause: Cause::Switch });
+                self.start_failed(refusal);
+            }
+            Some(Then::StartFailed(refusal, _)) => {
                 self.enter(Phase::Failed, refusal.to_string());
                 self.s.start_refusal = Some(refusal);
                 self.close_holder();
@@ -225,7 +274,8 @@ impl Step {
     }
 
     pub(super) fn holder_gone(&mut self, ended: Option<Ended>, reason: &str, same_boot: bool) {
-        let before = std::mem::replace(&mut self.s.holder, Holder::None);
+        // What is begun from here on waits for `without_holder`, at the end.
+        let before = std::mem::replace(&mut self.s.holder, Holder::Closing);
         self.s.troubles.clear();
         let lost = Refusal::new(
             Code::HolderUnreachable,
@@ -247,23 +297,21 @@ impl Step {
             }
             Tree::Gone => self.without_holder(),
             tree => {
-                if let Some(ended) = ended {
-                    self.note_exit(ended);
-                }
+                let cut = ended.and_then(|ended| self.note_exit(ended));
                 self.s.tree = Tree::Gone;
-                self.tree_lost(tree, ended.is_some(), reason);
+                self.tree_lost(tree, ended, cut, reason);
                 self.without_holder();
             }
         }
     }
 
     /// The holder went while something of the tree was alive, and took it along.
-    fn tree_lost(&mut self, tree: Tree, exit_known: bool, reason: &str) {
+    fn tree_lost(&mut self, tree: Tree, ended: Option<Ended>, cut: Option<Starting>, reason: &str) {
         let why = format!("its holder ended: {reason}");
         if self.s.ending.is_some() || matches!(tree, Tree::Survivors(_)) {
             self.ended();
-        } else if exit_known {
-            self.exited_by_itself();
+        } else if let Some(ended) = ended {
+            self.over_by_itself(cut, ended.exit);
         } else if self.s.starting.is_some() {
             self.start_failed(
                 Refusal::new(Code::StartFailed, "the session could not be started", why).retry(),
@@ -290,6 +338,7 @@ impl Step {
     /// even begun; who asked for it with a request id will ask again and is to find it running.
     pub(super) fn interrupted(&mut self, why: &str, cut_start: bool) {
         self.s.starting = None;
+        self.agent_over(why);
         self.log(EventBody::Interrupted { reason: why.to_owned() });
         self.save();
         let record = &self.s.record;

@@ -2,7 +2,7 @@
 //!
 //! All of it is plain data that can be recorded and folded again (see `replay`).
 
-use delight_proto::agent::{AgentEvent, Control, Decision, Message, Source};
+use delight_proto::agent::{Activity, AgentEvent, Control, Decision, Message, Source};
 use delight_proto::id::SessionName;
 use delight_proto::policy::Policy;
 use delight_proto::refusal::Refusal;
@@ -23,6 +23,11 @@ pub enum Input {
         origin: Origin,
         /// What.
         command: Command,
+    },
+    /// Whoever held this ticket has gone: nobody is kept waiting for that answer. What was begun goes on.
+    Abandoned {
+        /// Whose.
+        ticket: Ticket,
     },
     /// Something took place.
     Happened(Happening),
@@ -96,8 +101,10 @@ pub enum Command {
     },
     /// Answer with the view when it is in one of the phases.
     Wait {
-        /// Any of these; empty: any phase in which nothing of it is alive.
+        /// Any of these; both lists empty: any phase in which nothing of it is alive.
         phases: Vec<Phase>,
+        /// Or when its agent does any of these; then also when nothing of it is alive any more.
+        activity: Vec<Activity>,
         /// Give up with `timeout` after this long.
         timeout_ms: Option<u64>,
     },
@@ -139,9 +146,12 @@ impl std::fmt::Debug for Command {
                 .finish(),
             Self::Bypass { for_ms } => f.debug_struct("Bypass").field("for_ms", for_ms).finish(),
             Self::Resize { size } => f.debug_struct("Resize").field("size", size).finish(),
-            Self::Wait { phases, timeout_ms } => {
-                f.debug_struct("Wait").field("phases", phases).field("timeout_ms", timeout_ms).finish()
-            }
+            Self::Wait { phases, activity, timeout_ms } => f
+                .debug_struct("Wait")
+                .field("phases", phases)
+                .field("activity", activity)
+                .field("timeout_ms", timeout_ms)
+                .finish(),
             Self::Remove => f.write_str("Remove"),
         }
     }
@@ -189,7 +199,8 @@ pub struct Found {
 /// What an agent did or said, from one line of one source.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AgentHeard {
-    /// The generation of the runner it belongs to, as its reader was told at its start: stamped at the source.
+    /// The generation of the runner it belongs to, as its reader was told at its start: stamped at the source. Nothing
+    /// of an older one than the record's is taken in, so it comes before the happening that ends its runner.
     pub generation: u64,
     /// Where it was read.
     pub source: Source,
@@ -254,7 +265,8 @@ pub enum Happening {
         /// Generation.
         generation: u64,
     },
-    /// What was asked of the holder with this tag ([`super::Effect::Write`], [`super::Effect::Resize`]) is done.
+    /// What was asked of the holder with this tag ([`super::Effect::Write`], [`super::Effect::Resize`],
+    /// [`super::Effect::Tell`]) is done.
     TagDone {
         /// Of the effect.
         tag: u64,
@@ -281,7 +293,5 @@ pub enum Happening {
         reason: String,
         /// The last event number the event log really holds.
         log_seq: u64,
-        /// Whether this step's record is durable nevertheless.
-        saved: bool,
     },
 }

@@ -3,10 +3,12 @@
 //! The reducer changes a record through `apply` and saves it when more changed than events tell. After a crash the
 //! events appended since the last save are applied again, so nothing that was told is forgotten.
 
-use delight_proto::agent::AgentMemory;
+use delight_proto::agent::{AgentMemory, Control};
 use delight_proto::event::{Event, EventBody};
 use delight_proto::id::SessionId;
 use delight_proto::session::{Desired, Origin, Phase, Record, StartSpec};
+
+use super::memory;
 
 /// The record of a session just made: it shall run and does not yet.
 #[must_use]
@@ -27,7 +29,7 @@ pub fn fresh(id: SessionId, spec: StartSpec, origin: Origin, wall_ms: u64) -> Re
         exit: None,
         last_seq: 0,
         restarts: 0,
-        agent: AgentMemory { control: None, ..AgentMemory::default() },
+        agent: AgentMemory::default(),
     }
 }
 
@@ -51,16 +53,30 @@ pub(super) fn apply(record: &mut Record, event: &Event) {
         EventBody::Started { generation, .. } => {
             record.generation = record.generation.max(*generation);
             record.exit = None;
+            memory::started(&mut record.agent, *generation);
+            // A runner that the phone is to drive runs once it takes messages.
+            let ready = record.agent.control != Some(Control::Remote);
             // A runner that came up while it was being stopped is not running for its owner.
-            if record.desired == Desired::Running && record.phase != Phase::Stopping {
+            if ready && record.desired == Desired::Running && record.phase != Phase::Stopping {
                 enter(record, Phase::Running, "", event.at_ms);
             }
         }
-        EventBody::StartFailed { reason, .. } => enter(record, Phase::Failed, reason.clone(), event.at_ms),
-        EventBody::Exited { exit, .. } => record.exit = Some(*exit),
-        EventBody::Interrupted { reason } => enter(record, Phase::Interrupted, reason.clone(), event.at_ms),
+        EventBody::StartFailed { reason, .. } => {
+            record.agent.handover = None;
+            enter(record, Phase::Failed, reason.clone(), event.at_ms);
+        }
+        EventBody::Exited { exit, .. } => {
+            record.exit = Some(*exit);
+            record.agent.activity = None;
+        }
+        EventBody::Interrupted { reason } => {
+            record.agent.activity = None;
+            record.agent.handover = None;
+            enter(record, Phase::Interrupted, reason.clone(), event.at_ms);
+        }
         EventBody::StopRequested { .. } => {
             record.desired = Desired::Stopped;
+            record.agent.handover = None;
             enter(record, Phase::Stopping, "", event.at_ms);
         }
         EventBody::RestartScheduled { attempt, .. } => {
@@ -75,7 +91,20 @@ pub(super) fn apply(record: &mut Record, event: &Event) {
         | EventBody::InputSent { .. }
         | EventBody::Signalled { .. }
         | EventBody::Resumed { .. }
-        | EventBody::Trouble { .. } => {}
-        _ => {}
+        | EventBody::Trouble { .. }
+        | EventBody::AbortRequested { .. } => {}
+        EventBody::Recorded { .. }
+        | EventBody::Skipped { .. }
+        | EventBody::ConversationChanged { .. }
+        | EventBody::ActivityChanged { .. }
+        | EventBody::ModeChanged { .. }
+        | EventBody::PermissionAsked { .. }
+        | EventBody::PermissionEnded { .. }
+        | EventBody::DecisionDelivered { .. }
+        | EventBody::MessageAccepted { .. }
+        | EventBody::MessageDelivered { .. }
+        | EventBody::MessageDropped { .. }
+        | EventBody::ControlChanged { .. }
+        | EventBody::BypassChanged { .. } => memory::apply(&mut record.agent, record.generation, event),
     }
 }

@@ -15,8 +15,8 @@ impl Reducer for Session {
     fn reduce(self, input: Stamped<Input>) -> (Self, Effects<Effect>) {
         let mut step = Step::begin(self, input.at);
         match input.input {
-            Input::Happened(Happening::StoreFailed { reason, log_seq, saved }) => {
-                step.store_failed(&reason, log_seq, saved);
+            Input::Happened(Happening::StoreFailed { reason, log_seq }) => {
+                step.store_failed(&reason, log_seq);
             }
             other => {
                 step.stored();
@@ -25,10 +25,12 @@ impl Reducer for Session {
                 match other {
                     Input::Asked { ticket, origin, command } => step.asked(ticket, origin, command),
                     Input::Happened(happening) => step.happened(happening),
+                    Input::Abandoned { ticket } => step.abandon(ticket),
                     Input::Tick => {}
                 }
             }
         }
+        step.serve_switches();
         step.due();
         step.settle();
         step.finish()
@@ -40,6 +42,9 @@ impl Reducer for Session {
         Deadline::earliest([
             self.starting.as_ref().and_then(|s| at(s.by, "start takes too long")),
             self.ending.as_ref().and_then(|e| at(e.kill_at, "SIGKILL is due")),
+            self.ending.as_ref().and_then(|e| e.term_at).and_then(|t| at(t, "SIGTERM is due")),
+            self.expiries.values().min().and_then(|t| at(*t, "a permission expires")),
+            self.bypass_ends.and_then(|t| at(t, "everything is asked again")),
             self.restart_at.and_then(|t| at(t, "restart is due")),
             wait.and_then(|t| at(t, "a wait is over")),
             match self.holder {
@@ -67,17 +72,21 @@ impl Step {
             Command::Resume => self.resume(ticket, origin),
             Command::Rename { name } => self.rename(ticket, name.as_ref()),
             Command::Send { bytes } => self.send(ticket, origin, bytes),
-            Command::Resize { size } => self.resize(ticket, origin, size),
-            Command::Wait { phases, timeout_ms } => self.wait(ticket, phases, timeout_ms),
-            Command::Remove => self.remove(ticket),
-            Command::Prompt { .. }
-            | Command::Abort
-            | Command::Switch { .. }
-            | Command::Decide { .. }
-            | Command::SetMode { .. }
-            | Command::Bypass { .. } => {
-                self.wrong_state(ticket, "this session has no agent", "it is a plain terminal", "use send");
+            Command::Resize { size } => self.resize(ticket, size),
+            Command::Wait { phases, activity, timeout_ms } => {
+                self.wait(ticket, phases, activity, timeout_ms);
             }
+            Command::Remove => self.remove(ticket),
+            Command::Prompt { message } => self.prompt(ticket, origin, message),
+            Command::Abort => self.abort(ticket, origin),
+            Command::Switch { to } => self.switch(ticket, origin, to),
+            Command::Decide { permission, decision } => {
+                self.decide(ticket, origin, permission.as_deref(), decision);
+            }
+            Command::SetMode { model, permission_mode } => {
+                self.set_mode(ticket, origin, model, permission_mode);
+            }
+            Command::Bypass { for_ms } => self.bypass(ticket, origin, for_ms),
         }
     }
 
@@ -96,7 +105,8 @@ impl Step {
             Happening::TagDone { tag } => self.tag_done(tag),
             Happening::TagFailed { tag, refusal } => self.tag_failed(tag, refusal),
             Happening::Trouble { troubles } => self.trouble(troubles),
-            Happening::Agent(_) | Happening::Policy(_) => {}
+            Happening::Agent(heard) => self.heard(*heard),
+            Happening::Policy(policy) => self.s.policy = *policy,
             // Handled before: it must not be taken for the confirmation of the step it complains of.
             Happening::StoreFailed { .. } => {}
         }
@@ -109,8 +119,15 @@ impl Step {
         if self.s.starting.is_some_and(|s| s.by <= now) {
             self.start_timed_out();
         }
+        if self.s.ending.as_ref().and_then(|e| e.term_at).is_some_and(|at| at <= now) {
+            self.terminate();
+        }
         if self.s.ending.as_ref().is_some_and(|e| e.kill_at <= now) {
             self.kill();
+        }
+        self.permissions_expire();
+        if self.s.bypass_ends.is_some_and(|at| at <= now) {
+            self.bypass_over();
         }
         if self.s.restart_at.is_some_and(|at| at <= now) {
             self.restart();
@@ -137,29 +154,15 @@ impl Step {
                 self.say(Say::View { ticket, of_store: true });
             }
         }
-        let (now, phase) = (self.now.mono_ms, self.s.record.phase);
-        let discarded = self.s.is_discarded();
+        let phase = self.s.record.phase;
         if !phase.is_live() {
             let why = format!("it is {}: {}", phase_word(phase), self.s.record.reason);
             let refusal = Refusal::new(Code::WrongState, "the session did not start", why).fix("resume it");
             self.refuse_started(&refusal);
         }
-        for wait in std::mem::take(&mut self.s.callers.waits) {
-            let there = if wait.phases.is_empty() { ended } else { wait.phases.contains(&phase) };
-            let ticket = wait.ticket;
-            if discarded {
-                self.refuse(ticket, self.s.no_such_session());
-            } else if there {
-                self.say(Say::View { ticket, of_store: false });
-            } else if wait.until.is_some_and(|until| until <= now) {
-                let why = format!("it is {} and was waited for long enough", phase_word(phase));
-                let refusal = Refusal::new(Code::Timeout, "the wait is over", why);
-                let fix = "wait longer, or see what it is doing: delightctl show ID";
-                self.refuse(ticket, refusal.fix(fix).retry());
-            } else {
-                self.s.callers.waits.push(wait);
-            }
-        }
+        self.refuse_switches();
+        self.drop_messages_of_ended();
+        self.settle_waits();
     }
 }
 

@@ -6,7 +6,7 @@ use delight_proto::session::{Desired, Phase};
 
 use super::effect::Effect;
 use super::input::{Ended, Found, Runner};
-use super::state::{Holder, MAX_GRACE_MS, RETRY_FIRST_MS, RETRY_MAX_MS, Then, Tree};
+use super::state::{Cause, Holder, MAX_GRACE_MS, RETRY_FIRST_MS, RETRY_MAX_MS, Starting, Then, Tree};
 use super::step::{Say, Step};
 
 impl Step {
@@ -21,6 +21,7 @@ impl Step {
             // be taken for old ones when they are folded in.
             self.save();
         }
+        self.rearm();
         if self.s.record.phase.is_live() || self.s.record.holder.is_some() {
             self.s.holder = Holder::Seeking;
             self.act(Effect::Adopt);
@@ -88,25 +89,38 @@ impl Step {
     fn found_running(&mut self, runner: Runner) {
         let known = self.s.record.generation == runner.generation;
         self.s.record.generation = runner.generation;
-        let since = match self.s.tree {
-            Tree::Up { since, .. } if known => since,
-            _ => self.now.mono_ms,
+        let (since, same) = match self.s.tree {
+            Tree::Up { since, pid } if known => (since, pid == runner.pid),
+            _ => (self.now.mono_ms, false),
         };
         self.s.tree = Tree::Up { pid: runner.pid, since };
-        let was_starting = self.s.starting.take().is_some() || self.s.record.phase == Phase::Starting;
+        let start = self.s.starting.take();
+        let was_starting = start.is_some() || self.s.record.phase == Phase::Starting;
         if self.s.ending.is_some() {
             return self.signal_again();
         }
-        if self.s.record.desired == Desired::Stopped || self.s.record.phase == Phase::Stopping {
+        if self.is_stopping() {
             self.enter(Phase::Stopping, "");
             return self.resume_ending();
         }
-        if was_starting {
+        if let Some(handover) = self.s.record.agent.handover
+            && runner.generation < handover.generation
+        {
+            // It still serves who drove before: the daemon ended in the midst of handing over.
+            self.enter(Phase::Starting, "control changes hands");
+            let grace = self.s.record.spec.stop_grace_ms.min(MAX_GRACE_MS);
+            return self.begin_ending(grace, Then::Switch);
+        }
+        if was_starting && !same {
             self.log(EventBody::Started { generation: runner.generation, pid: runner.pid });
         }
-        self.enter(Phase::Running, "");
-        self.answer_started();
-        self.send_early();
+        if self.s.is_ready() {
+            return self.running();
+        }
+        let handed_over = self.s.record.agent.handover.is_some();
+        let cause = start.map_or(if handed_over { Cause::Switch } else { Cause::Resume }, |s| s.cause);
+        self.await_ready(cause);
+        self.tell_all();
     }
 
     /// Goes on with a stop the daemon did not live to finish. Its callers are gone; the decision is not.
@@ -118,16 +132,20 @@ impl Step {
 
     fn found_ended(&mut self, ended: Ended) {
         let live = self.s.record.phase.is_live();
-        self.note_exit(ended);
+        let cut = self.note_exit(ended);
         self.s.tree = if ended.survivors > 0 { Tree::Survivors(ended.survivors) } else { Tree::Gone };
         match (self.s.ending.is_some(), self.s.has_tree()) {
             (true, true) => self.signal_again(),
             (true, false) => self.ended(),
             (false, true) if live && self.is_stopping() => self.resume_ending(),
-            (false, false) if live => self.found_over(),
+            (false, true) if live && self.s.record.agent.handover.is_some() => {
+                self.enter(Phase::Starting, "control changes hands");
+                self.begin_ending(0, Then::Switch);
+            }
+            (false, false) if live => self.found_over(cut, ended),
             (false, true) => {
                 if live {
-                    self.exited_by_itself();
+                    self.over_by_itself(cut, ended.exit);
                 }
                 if self.s.ending.is_none() {
                     // The count is of the time of the exit. A holder with nothing left to reap ends now; one whose
@@ -144,7 +162,7 @@ impl Step {
     }
 
     /// Its runner has ended and nothing of its tree is alive: what does the live phase on record become?
-    fn found_over(&mut self) {
+    fn found_over(&mut self, cut: Option<Starting>, ended: Ended) {
         let record = &self.s.record;
         match record.phase {
             _ if record.desired == Desired::Stopped => {
@@ -152,8 +170,21 @@ impl Step {
                 self.close_holder();
             }
             Phase::BackingOff => self.reschedule_restart(),
-            _ => self.exited_by_itself(),
+            _ if record.agent.handover.is_some() => self.go_on_handing_over(),
+            _ => self.over_by_itself(cut, ended.exit),
         }
+    }
+
+    /// The daemon or its connection ended in the midst of handing over, and no runner is left: if the one for the new
+    /// driver had its chance, who drove before does again.
+    fn go_on_handing_over(&mut self) {
+        let Some(handover) = self.s.record.agent.handover else { return };
+        if self.s.record.generation < handover.generation || self.s.record.exit.is_none() {
+            return self.begin_start(Cause::Switch);
+        }
+        self.s.starting = Some(Starting { by: u64::MAX, cause: Cause::Switch });
+        let why = "its agent ended before it was ready";
+        self.start_failed(Refusal::new(Code::StartFailed, "control was not handed over", why));
     }
 
     /// The generation on record has no runner and never had one.
@@ -179,6 +210,7 @@ impl Step {
                 self.close_holder();
             }
             Phase::BackingOff => self.reschedule_restart(),
+            _ if record.agent.handover.is_some() => self.go_on_handing_over(),
             phase => {
                 let cut_start = phase == Phase::Starting;
                 self.interrupted("the daemon ended while it was being started", cut_start);
@@ -190,10 +222,7 @@ impl Step {
     pub(super) fn found_gone(&mut self, ended: Option<Ended>, reason: &str, same_boot: bool) {
         self.s.seek_wait_ms = RETRY_FIRST_MS;
         let live = self.s.record.phase.is_live();
-        let known = ended.is_some();
-        if let Some(ended) = ended {
-            self.note_exit(ended);
-        }
+        let cut = ended.and_then(|ended| self.note_exit(ended));
         let tree = std::mem::replace(&mut self.s.tree, Tree::Gone);
         if self.s.ending.is_some() {
             self.ended();
@@ -209,7 +238,8 @@ impl Step {
             match record.phase {
                 _ if record.desired == Desired::Stopped => self.enter(Phase::Stopped, ""),
                 Phase::BackingOff => self.reschedule_restart(),
-                _ if known => self.exited_by_itself(),
+                _ if same_boot && record.agent.handover.is_some() => self.go_on_handing_over(),
+                _ if let Some(ended) = ended => self.over_by_itself(cut, ended.exit),
                 Phase::Starting if same_boot => self.found_unstarted(),
                 // It had ended with a status and what it left behind was being ended.
                 Phase::Stopping if record.exit.is_some() => self.exited_by_itself(),

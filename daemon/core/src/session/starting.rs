@@ -1,5 +1,6 @@
 //! Starting: spawn, resume, restart, and what becomes of a start.
 
+use delight_proto::agent::Launched;
 use delight_proto::event::EventBody;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::{Desired, HolderIdentity, Origin, Phase, RestartPolicy};
@@ -98,11 +99,19 @@ impl Step {
     }
 
     /// A new generation. The record is durable before its runner starts; the holder may be started meanwhile.
-    fn begin_start(&mut self, cause: Cause) {
+    pub(super) fn begin_start(&mut self, cause: Cause) {
+        self.agent_over("the agent was started anew");
         let s = &mut self.s;
         s.record.generation += 1;
         s.record.desired = Desired::Running;
         s.record.exit = None;
+        let agent = &mut s.record.agent;
+        agent.activity = None;
+        agent.launched = Launched {
+            conversation: agent.conversation.clone(),
+            model: agent.model.clone(),
+            permission_mode: agent.permission_mode.clone(),
+        };
         s.restart_at = None;
         s.start_refusal = None;
         s.starting = Some(Starting { by: self.now.mono_ms.saturating_add(START_TIMEOUT_MS), cause });
@@ -156,13 +165,17 @@ impl Step {
         self.s.offset = self.s.offset.max(offset);
         self.log(EventBody::Started { generation: runner.generation, pid: runner.pid });
         self.s.tree = Tree::Up { pid: runner.pid, since: self.now.mono_ms };
-        self.s.starting = None;
         if self.s.ending.is_some() {
             // It was asked to end before it was there to hear it.
+            self.s.starting = None;
             return self.signal_again();
         }
-        self.answer_started();
-        self.send_early();
+        if self.s.is_ready() {
+            self.running();
+        } else {
+            // Until its agent takes messages; it may ask before.
+            self.tell_all();
+        }
     }
 
     /// Everybody who waited for the start is answered: it happened.
@@ -195,9 +208,17 @@ impl Step {
     pub(super) fn start_failed(&mut self, refusal: Refusal) {
         let Some(Starting { cause, .. }) = self.s.starting.take() else { return };
         let generation = self.s.record.generation;
+        let handover = self.s.record.agent.handover;
+        self.agent_over("the agent could not be started");
         self.log(EventBody::StartFailed { generation, reason: refusal.to_string() });
         self.save();
         self.refuse_early(&refusal);
+        if let (Cause::Switch, Some(handover)) = (cause, handover) {
+            if self.s.holder == Holder::Launching {
+                self.close_holder();
+            }
+            return self.roll_back(handover.from, &refusal);
+        }
         if cause == Cause::Restart && self.s.record.restarts < RESTART_BUDGET {
             if self.s.holder == Holder::Launching {
                 self.close_holder();
@@ -219,6 +240,7 @@ impl Step {
     pub(super) fn start_timed_out(&mut self) {
         let seconds = START_TIMEOUT_MS / 1_000;
         let why = match (self.s.holder, self.s.tree) {
+            (_, Tree::Up { .. }) => format!("its agent did not become ready within {seconds} s"),
             (_, Tree::Requested) => format!("its runner did not come up within {seconds} s"),
             (Holder::Closing, _) => format!("its former holder did not end within {seconds} s"),
             _ => format!("its holder did not come up within {seconds} s"),
@@ -229,13 +251,22 @@ impl Step {
         if self.s.tree == Tree::Gone {
             return self.start_failed(refusal);
         }
-        // A runner may be there: it is not over before the holder says so.
-        self.s.starting = None;
-        let generation = self.s.record.generation;
-        self.log(EventBody::StartFailed { generation, reason: refusal.to_string() });
-        self.refuse_started(&refusal);
-        self.enter(Phase::Stopping, refusal.to_string());
-        self.begin_ending(0, Then::StartFailed(refusal));
+        let Some(Starting { cause, .. }) = self.s.starting.take() else { return };
+        self.give_up_start(refusal, cause, 0);
+    }
+
+    /// A start that failed with a runner that is there or may be: it is not over before the holder says so.
+    pub(super) fn give_up_start(&mut self, refusal: Refusal, cause: Cause, grace: u64) {
+        if cause == Cause::Switch {
+            // Whoever drove before does again; until then it starts.
+            self.enter(Phase::Starting, refusal.to_string());
+        } else {
+            let generation = self.s.record.generation;
+            self.log(EventBody::StartFailed { generation, reason: refusal.to_string() });
+            self.refuse_started(&refusal);
+            self.enter(Phase::Stopping, refusal.to_string());
+        }
+        self.begin_ending(grace, Then::StartFailed(refusal, cause));
     }
 
     /// Whether the restart policy wants a runner that failed to be started again, and the budget allows it.

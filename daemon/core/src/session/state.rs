@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use delight_proto::agent::{Activity, Control};
 use delight_proto::event::Event;
-use delight_proto::id::SessionName;
+use delight_proto::id::{LocalId, PermissionId, SessionName};
+use delight_proto::policy::{Policy, default_no_answer_ms};
 use delight_proto::refusal::Refusal;
 use delight_proto::session::{Origin, Phase, Record};
 use serde::{Deserialize, Serialize};
 
-use super::record;
 use super::step::Say;
+use super::{control, record};
 use crate::actor::Ticket;
 
 /// Longest time a start may take, holder and runner together. Measured starts take milliseconds; an agent on a cold
@@ -19,6 +21,9 @@ pub const START_TIMEOUT_MS: u64 = 15_000;
 pub const MAX_GRACE_MS: u64 = 600_000;
 /// Longest time everything may be allowed unasked at once: a day.
 pub const MAX_BYPASS_MS: u64 = 86_400_000;
+/// Longest time an agent that is to end has to do so by itself before it is signalled: it needs 1.4 s with a task in
+/// the background (`facts/agents.md` 1.9). Never more than half of the grace.
+pub const END_PATIENCE_MS: u64 = 2_000;
 /// Between two `SIGKILL`s while something of the tree is still alive.
 pub const KILL_AGAIN_MS: u64 = 1_000;
 /// Failed runners in a row that are started again; then it is given up.
@@ -34,7 +39,7 @@ pub const RETRY_FIRST_MS: u64 = 1_000;
 /// Longest wait between two such tries.
 pub const RETRY_MAX_MS: u64 = 60_000;
 
-/// Callers of one sort (start, stop, wait) a session remembers at once: far more than people and scripts around one
+/// Callers of one sort (start, stop, wait, switch, prompt, decide) a session remembers at once: far more than people and scripts around one
 /// session, and a few KiB.
 pub const MAX_CALLERS: usize = 64;
 /// Requests under way to the holder (input, resize) at once.
@@ -54,6 +59,9 @@ pub const MAX_UNSTORED: usize = 256;
 pub const MAX_TROUBLES: usize = 16;
 /// See [`MAX_TROUBLES`].
 pub const MAX_TROUBLE_CHARS: usize = 500;
+
+/// Bytes of one path of a permission (`PATH_MAX`).
+pub const MAX_PATH_BYTES: usize = 4_096;
 
 /// What becomes of descendants that outlive a runner which ended by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -79,6 +87,23 @@ pub struct Capabilities {
     /// Whether a new runner goes on where the last one was, so that the daemon may resume an interrupted session by
     /// itself. A plain terminal cannot.
     pub resume: bool,
+}
+
+impl Controls {
+    /// Whether this one can drive.
+    #[must_use]
+    pub fn offers(self, control: Control) -> bool {
+        match control {
+            Control::Local => self.local,
+            Control::Remote => self.remote,
+        }
+    }
+
+    /// Who can drive, the desktop first.
+    #[must_use]
+    pub fn list(self) -> Vec<Control> {
+        [Control::Local, Control::Remote].into_iter().filter(|control| self.offers(*control)).collect()
+    }
 }
 
 /// Who can drive a session.
@@ -122,7 +147,7 @@ pub(super) enum Tree {
     Survivors(u32),
 }
 
-/// A start under way.
+/// A start under way: until the runner is up, or, if the phone is to drive it, until it takes messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Starting {
     /// When it is given up (monotonic).
@@ -141,6 +166,10 @@ pub(super) enum Cause {
     Resume,
     /// The restart policy wants it.
     Restart,
+    /// Somebody else is to drive.
+    Switch,
+    /// They could not, or their runner ended: who drove before does again.
+    FallBack,
 }
 
 /// The tree is being ended.
@@ -148,7 +177,9 @@ pub(super) enum Cause {
 pub(super) struct Ending {
     /// When the next `SIGKILL` is due (monotonic).
     pub(super) kill_at: u64,
-    /// Whether one was sent.
+    /// When the polite signals are due (monotonic), if the agent was asked to end by itself first.
+    pub(super) term_at: Option<u64>,
+    /// Whether a `SIGKILL` was sent.
     pub(super) killed: bool,
     /// What it becomes once the tree is gone.
     pub(super) then: Then,
@@ -162,8 +193,10 @@ pub(super) enum Then {
     Stopped,
     /// What becomes of a session whose runner ended by itself.
     Exited,
-    /// A start that failed, for this reason.
-    StartFailed(Refusal),
+    /// A start that failed, for this reason; and why it was begun.
+    StartFailed(Refusal, Cause),
+    /// The next generation, for somebody else.
+    Switch,
 }
 
 /// Somebody who waits for a phase.
@@ -171,16 +204,48 @@ pub(super) enum Then {
 pub(super) struct Waiting {
     pub(super) ticket: Ticket,
     pub(super) phases: Vec<Phase>,
+    pub(super) activity: Vec<Activity>,
     pub(super) until: Option<u64>,
+}
+
+/// Somebody who waits for who is to drive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Switching {
+    pub(super) ticket: Ticket,
+    pub(super) origin: Origin,
+    pub(super) to: Control,
 }
 
 /// A request under way to the holder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Tagged {
-    pub(super) ticket: Ticket,
-    pub(super) origin: Origin,
-    /// Bytes of a send; nothing for a resize.
-    pub(super) bytes: Option<u64>,
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Tagged {
+    /// Input of that many bytes.
+    Send { ticket: Ticket, origin: Origin, bytes: u64 },
+    /// A size.
+    Resize { ticket: Ticket },
+    /// A message of the record's queue.
+    Prompt { id: LocalId },
+    /// A decision of the record's permissions.
+    Decide { id: PermissionId },
+    /// To stop what it does.
+    Abort { ticket: Ticket },
+    /// Another model or permission mode.
+    SetMode { ticket: Ticket, origin: Origin, model: Option<String>, permission_mode: Option<String> },
+    /// To end.
+    End,
+}
+
+impl Tagged {
+    /// Whether a client's request bounded by [`MAX_TAGGED`]; the others are bounded by what the record holds.
+    pub(super) fn is_request(&self) -> bool {
+        !matches!(self, Self::Prompt { .. } | Self::Decide { .. } | Self::End)
+    }
+
+    /// Bytes of a send.
+    pub(super) fn bytes(&self) -> u64 {
+        if let Self::Send { bytes, .. } = self { *bytes } else { 0 }
+    }
 }
 
 /// A send that waits for the runner.
@@ -226,6 +291,13 @@ pub(super) struct Callers {
     pub(super) removals: Vec<Ticket>,
     /// Sends that wait for the runner.
     pub(super) early: Vec<Early>,
+    /// Switches, oldest first: those in front that want the same are answered when that runner is ready, then the next
+    /// are served.
+    pub(super) switches: Vec<Switching>,
+    /// Who waits for a message to be with the agent.
+    pub(super) prompts: Vec<(LocalId, Ticket)>,
+    /// Who waits for a decision to be with the agent.
+    pub(super) decides: Vec<(PermissionId, Ticket)>,
     /// Requests under way to the holder, by tag.
     pub(super) tagged: BTreeMap<u64, Tagged>,
     /// The last tag given.
@@ -250,6 +322,8 @@ pub(super) struct Store {
     /// Names to be released as soon as it is stored that they are not the session's any more; at most a few, for a
     /// rename is refused while the store refuses.
     pub(super) names: Vec<SessionName>,
+    /// Orders for the agent that are told as soon as what they are of is stored; bounded like what they are of.
+    pub(super) withheld: Vec<Say>,
     /// Why the store refuses, while it does.
     pub(super) trouble: Option<StoreTrouble>,
 }
@@ -290,6 +364,14 @@ pub struct Session {
     pub(super) troubles: Vec<String>,
     pub(super) callers: Callers,
     pub(super) store: Store,
+    /// What its agent may do unasked.
+    pub(super) policy: Policy,
+    /// When permissions expire (monotonic); only of some that wait.
+    pub(super) expiries: BTreeMap<PermissionId, u64>,
+    /// When everything is asked again (monotonic), while nothing is.
+    pub(super) bypass_ends: Option<u64>,
+    /// Places taken in since the last save that no event tells of.
+    pub(super) unsaved_marks: u64,
     /// Whether it is being removed, or was.
     pub(super) removal: Removal,
 }
@@ -298,6 +380,8 @@ impl Session {
     /// A session just made; its record is not stored yet. Its first input is [`super::Command::Start`].
     #[must_use]
     pub fn new(record: Record, capabilities: Capabilities) -> Self {
+        let mut record = record;
+        control::prepare(&mut record, capabilities.controls);
         Self {
             record,
             capabilities,
@@ -313,6 +397,10 @@ impl Session {
             troubles: Vec::new(),
             callers: Callers::default(),
             store: Store::default(),
+            policy: Policy { no_answer_ms: default_no_answer_ms(), ..Policy::default() },
+            expiries: BTreeMap::new(),
+            bypass_ends: None,
+            unsaved_marks: 0,
             removal: Removal::No,
         }
     }

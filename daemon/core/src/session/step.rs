@@ -1,7 +1,8 @@
 //! One step under way: what it has decided so far, and the order in which it is handed out.
 
+use delight_proto::agent::AgentOrder;
 use delight_proto::event::{Event, EventBody};
-use delight_proto::id::SessionName;
+use delight_proto::id::{LocalId, PermissionId, SessionName};
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::{Phase, RestartPolicy, SessionView};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,27 @@ pub(super) enum Say {
         ticket: Ticket,
         /// How many.
         bytes: u64,
+    },
+    /// Answer that the agent has the message.
+    Prompted {
+        /// Who.
+        ticket: Ticket,
+        /// Which.
+        local_id: LocalId,
+    },
+    /// Answer that the agent has the decision.
+    Decided {
+        /// Who.
+        ticket: Ticket,
+        /// Of which permission.
+        id: PermissionId,
+    },
+    /// Give the agent an order.
+    Tell {
+        /// For its answer.
+        tag: u64,
+        /// What.
+        order: AgentOrder,
     },
     /// Answer that it is forgotten.
     Removed {
@@ -173,6 +195,7 @@ impl Step {
         if save {
             out.push(Effect::Save(Box::new(self.s.record.clone())));
             self.s.store.saved_seq = last_seq;
+            self.s.unsaved_marks = 0;
         }
         if self.forget {
             out.push(Effect::Forget);
@@ -204,6 +227,11 @@ fn told(say: &Say, s: &Session, view: &SessionView) -> Effect {
             reply(ticket, Ok(Answer::View(Box::new(view.clone()))))
         }
         Say::Sent { ticket, bytes } => reply(ticket, Ok(Answer::Sent { bytes: *bytes })),
+        Say::Prompted { ticket, local_id } => {
+            reply(ticket, Ok(Answer::Prompted { local_id: local_id.clone() }))
+        }
+        Say::Decided { ticket, id } => reply(ticket, s.decided(id)),
+        Say::Tell { tag, order } => Effect::Tell { tag: *tag, order: order.clone() },
         Say::Removed { ticket } => reply(ticket, Ok(Answer::Removed(s.record.id))),
         Say::Refused { ticket, refusal } => reply(ticket, Err(refusal.clone())),
         Say::ReleaseName(name) => Effect::ReleaseName(name.clone()),
@@ -230,7 +258,12 @@ impl Session {
             Tree::Up { pid, .. } => Some(pid),
             _ => None,
         };
-        SessionView { pid, warnings: self.warnings(), ..view::of_record(&self.record) }
+        SessionView {
+            pid,
+            agent: self.agent_view(),
+            warnings: self.warnings(),
+            ..view::of_record(&self.record)
+        }
     }
 
     /// Whether anything of it is or may be alive.
@@ -246,7 +279,9 @@ impl Session {
 
     /// Whether its holder is to host the next generation too.
     pub(super) fn keeps_holder(&self) -> bool {
-        self.capabilities.keep_holder || self.record.spec.restart == RestartPolicy::OnFailure
+        let controls = self.capabilities.controls;
+        let both = controls.local && controls.remote;
+        both || self.capabilities.keep_holder || self.record.spec.restart == RestartPolicy::OnFailure
     }
 
     fn warnings(&self) -> Vec<String> {
@@ -263,6 +298,10 @@ impl Session {
         }
         if matches!(self.holder, Holder::Unreachable { .. }) {
             warnings.push("its holder is alive and does not answer; the daemon keeps trying".into());
+        }
+        if self.bypass_ends.is_some() {
+            let it = "everything its agent asks for is allowed unasked at present";
+            warnings.push(format!("{it}; `delightctl bypass {} off` ends that", self.record.id.short()));
         }
         if let Some(trouble) = &self.store.trouble
             && !trouble.trying

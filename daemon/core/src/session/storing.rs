@@ -1,10 +1,12 @@
 //! When the store refuses: what was not told is decided again, what was not stored is tried again.
 
+use delight_proto::agent::AgentOrder;
 use delight_proto::event::EventBody;
 use delight_proto::refusal::{Code, Refusal};
 
-use super::state::{MAX_TROUBLE_CHARS, RETRY_FIRST_MS, RETRY_MAX_MS, Removal, StoreTrouble, Tree};
+use super::state::{MAX_TROUBLE_CHARS, RETRY_FIRST_MS, RETRY_MAX_MS, Removal, StoreTrouble, Tagged, Tree};
 use super::step::{Say, Step, renumber};
+use crate::actor::Ticket;
 
 pub(super) fn storage_refusal(reason: &str) -> Refusal {
     Refusal::new(Code::Storage, "it could not be stored", reason)
@@ -16,16 +18,19 @@ impl Step {
     /// No complaint came: the last step is stored.
     pub(super) fn stored(&mut self) {
         let store = &mut self.s.store;
+        let mut told = Vec::new();
         if store.trouble.as_ref().is_some_and(|t| t.trying) {
             store.trouble = None;
+            told = std::mem::take(&mut store.withheld);
         }
         store.durable |= std::mem::take(&mut store.saving);
         store.in_flight = Vec::new();
         store.untold = Vec::new();
+        told.into_iter().for_each(|say| self.say(say));
     }
 
     /// The last step is not stored, and nothing of what it wanted told was told.
-    pub(super) fn store_failed(&mut self, reason: &str, log_seq: u64, saved: bool) {
+    pub(super) fn store_failed(&mut self, reason: &str, log_seq: u64) {
         let reason = reason.chars().take(MAX_TROUBLE_CHARS).collect::<String>();
         let store = &mut self.s.store;
         let mut unstored = std::mem::take(&mut store.in_flight);
@@ -33,8 +38,7 @@ impl Step {
         // Also when the log lost some of what it once took: the numbers follow what it really has.
         self.s.record.last_seq = renumber(&mut unstored, log_seq);
         store.unstored = unstored;
-        store.durable |= saved;
-        let unsaved = std::mem::take(&mut store.saving) && !saved;
+        let unsaved = std::mem::take(&mut store.saving);
         let untold = std::mem::take(&mut store.untold);
         let wait_ms = store.trouble.take().map_or(RETRY_FIRST_MS, |t| (t.wait_ms * 2).min(RETRY_MAX_MS));
         let retry_at = self.now.mono_ms.saturating_add(wait_ms);
@@ -64,6 +68,8 @@ impl Step {
                     renamed_from = previous;
                 }
                 Say::ReleaseName(name) if renamed_from.as_ref() == Some(&name) => {}
+                // Whoever waits is told now; the order itself as soon as what it is of is stored.
+                Say::Tell { tag, order } => self.withhold(tag, order, &refusal),
                 // A daemon that starts now would still find it taken.
                 Say::ReleaseName(name) => self.s.store.names.push(name),
                 Say::Gone if kept => {}
@@ -82,5 +88,24 @@ impl Step {
                 self.remove_when_alone();
             }
         }
+    }
+
+    fn withhold(&mut self, tag: u64, order: AgentOrder, refusal: &Refusal) {
+        let Some(tagged) = self.s.callers.tagged.get(&tag).cloned() else { return };
+        match tagged {
+            Tagged::Prompt { id } => self.refuse_prompts(&id, refusal),
+            Tagged::Decide { id } => self.refuse_decides(&id, refusal),
+            // What waited was withdrawn because of it: the agent must hear of it all the same.
+            Tagged::Abort { ticket } => {
+                self.s.callers.tagged.insert(tag, Tagged::Abort { ticket: Ticket::NOBODY });
+                self.refuse(ticket, refusal.clone());
+            }
+            Tagged::SetMode { ticket, .. } => {
+                self.s.callers.tagged.remove(&tag);
+                return self.refuse(ticket, refusal.clone());
+            }
+            Tagged::Send { .. } | Tagged::Resize { .. } | Tagged::End => {}
+        }
+        self.s.store.withheld.push(Say::Tell { tag, order });
     }
 }

@@ -131,7 +131,7 @@ impl Sim {
             12 | 13 => {
                 let phase = *self.rng.pick(&[Phase::Running, Phase::Exited, Phase::Stopped, Phase::Failed]);
                 let phases = if self.rng.per_mille(500) { Vec::new() } else { vec![phase] };
-                Command::Wait { phases, timeout_ms: Some(self.rng.below(100_000)) }
+                Command::Wait { phases, activity: Vec::new(), timeout_ms: Some(self.rng.below(100_000)) }
             }
             14 => Command::Start,
             _ => Command::Remove,

@@ -24,11 +24,8 @@ pub(super) struct OnDisk {
 /// Why a store effect was not carried out.
 #[derive(Debug)]
 pub(super) enum Refused {
-    /// The disk is full.
-    Full {
-        /// Whether it took effect nevertheless.
-        done: bool,
-    },
+    /// The disk is full; it may have taken effect nevertheless.
+    Full,
     /// The reducer broke a rule.
     Broken(String),
 }
@@ -63,7 +60,7 @@ impl Disk {
             }
             _ => {}
         }
-        if fails { Err(Refused::Full { done }) } else { Ok(()) }
+        if fails { Err(Refused::Full) } else { Ok(()) }
     }
 
     pub(super) fn log_seq(&self, id: SessionId) -> u64 {

@@ -269,17 +269,16 @@ impl Sim {
 
     fn store(&mut self, id: SessionId, effect: &session::Effect) -> Verdict {
         let outcome = self.disk.carry_out(id, effect, &mut self.rng);
-        let done = match outcome {
+        match outcome {
             Ok(()) => return Ok(()),
             Err(Refused::Broken(why)) => return Err(why),
-            Err(Refused::Full { done }) => done,
-        };
-        let saved = matches!(effect, session::Effect::Save(_)) && done && self.rng.per_mille(500);
+            Err(Refused::Full) => {}
+        }
         let log_seq = self.disk.log_seq(id);
         let reason = "no space left".to_owned();
         if let Some(actor) = self.daemon.as_mut().and_then(|daemon| daemon.actors.get_mut(&id)) {
             actor.todo.retain(|effect| effect.class() == Class::Outward);
-            let failed = Happening::StoreFailed { reason, log_seq, saved };
+            let failed = Happening::StoreFailed { reason, log_seq };
             actor.mailbox.push_front(session::Input::Happened(failed));
         }
         Ok(())

@@ -65,7 +65,8 @@ fn send_to_an_ended_session_is_refused() {
 #[test]
 fn wait_returns_when_child_crashed() {
     let s = running(RestartPolicy::Never, PLAIN);
-    let (s, _) = step(s, 100, asked(2, Command::Wait { phases: Vec::new(), timeout_ms: None }));
+    let (s, _) =
+        step(s, 100, asked(2, Command::Wait { phases: Vec::new(), activity: Vec::new(), timeout_ms: None }));
     let (_, effects) = step(s, 200, exited(1, Exit::Signal(11), 0));
     assert!(matches!(answers(&effects)[..], [(2, Ok(view))] if view.exit == Some(Exit::Signal(11))));
 }
@@ -73,7 +74,11 @@ fn wait_returns_when_child_crashed() {
 #[test]
 fn wait_times_out() {
     let s = running(RestartPolicy::Never, PLAIN);
-    let (s, _) = step(s, 100, asked(2, Command::Wait { phases: vec![Phase::Exited], timeout_ms: Some(50) }));
+    let (s, _) = step(
+        s,
+        100,
+        asked(2, Command::Wait { phases: vec![Phase::Exited], activity: Vec::new(), timeout_ms: Some(50) }),
+    );
     assert_eq!(s.deadline().map(|d| d.at), Some(150));
     let (_, effects) = step(s, 150, Input::Tick);
     assert_eq!(refused(&effects), [(2, Code::Timeout)]);

@@ -10,14 +10,17 @@ mod storing;
 
 use delight_core::actor::Ticket;
 use delight_core::session::{
-    Answer, Capabilities, Command, Effect, Ended, Happening, Input, Runner, Session, Survivors,
+    Answer, Capabilities, Command, Controls, Effect, Ended, Happening, Input, Runner, Session, Survivors,
 };
 use delight_core::testing::table::{happened, holder, running, step};
 use delight_proto::refusal::Code;
 use delight_proto::session::{Exit, RestartPolicy, SessionView};
 
-const PLAIN: Capabilities = Capabilities { survivors: Survivors::Leave, keep_holder: false, resume: false };
-const TIDY: Capabilities = Capabilities { survivors: Survivors::End, keep_holder: false, resume: true };
+const NOBODY: Controls = Controls { local: false, remote: false };
+const PLAIN: Capabilities =
+    Capabilities { survivors: Survivors::Leave, keep_holder: false, controls: NOBODY, resume: false };
+const TIDY: Capabilities =
+    Capabilities { survivors: Survivors::End, keep_holder: false, controls: NOBODY, resume: true };
 
 fn exited(generation: u64, exit: Exit, survivors: u32) -> Input {
     happened(Happening::RunnerExited(Ended { generation, exit, offset: 9, at_ms: 1, survivors }))

@@ -10,7 +10,7 @@ use delight_proto::session::{Exit, Phase, RestartPolicy};
 use crate::{PLAIN, answers, exited, gone, refused, signals, starts, stop};
 
 fn full(log_seq: u64) -> Input {
-    happened(Happening::StoreFailed { reason: "no space left".into(), log_seq, saved: false })
+    happened(Happening::StoreFailed { reason: "no space left".into(), log_seq })
 }
 
 #[test]

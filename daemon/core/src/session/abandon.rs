@@ -1,0 +1,41 @@
+//! Callers who went away: they take up no room where others wait.
+
+use super::state::Tagged;
+use super::step::Step;
+use crate::actor::Ticket;
+
+impl Step {
+    pub(super) fn abandon(&mut self, gone: Ticket) {
+        let agent = self.s.record.agent.control;
+        let callers = &mut self.s.callers;
+        callers.starts.retain(|ticket| *ticket != gone);
+        callers.stops.retain(|ticket| *ticket != gone);
+        callers.removals.retain(|ticket| *ticket != gone);
+        callers.waits.retain(|wait| wait.ticket != gone);
+        callers.prompts.retain(|(_, ticket)| *ticket != gone);
+        callers.decides.retain(|(_, ticket)| *ticket != gone);
+        // What was begun for them goes on; a switch that was not is forgotten.
+        let mut begun = self.s.record.agent.handover.is_some();
+        callers.switches.retain_mut(|waiting| {
+            begun &= Some(waiting.to) == agent;
+            if waiting.ticket == gone {
+                waiting.ticket = Ticket::NOBODY;
+                return begun;
+            }
+            true
+        });
+        for tagged in callers.tagged.values_mut() {
+            if let Tagged::Send { ticket, .. }
+            | Tagged::Resize { ticket }
+            | Tagged::Abort { ticket }
+            | Tagged::SetMode { ticket, .. } = tagged
+                && *ticket == gone
+            {
+                *ticket = Ticket::NOBODY;
+            }
+        }
+        for early in callers.early.iter_mut().filter(|early| early.ticket == gone) {
+            early.ticket = Ticket::NOBODY;
+        }
+    }
+}
