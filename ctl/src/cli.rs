@@ -23,7 +23,9 @@ Everything works on this machine alone: no account, no network, no root.
 Examples:
   delightctl spawn                       a shell that outlives this terminal (detach: ctrl-\\)
   delightctl spawn --name build -- make  the same with a command and a name
+  delightctl spawn claude .              an agent in this directory, attached
   delightctl list                        what runs, what needs you first
+  delightctl allow                       yes to what an agent asks
   delightctl attach build                back to it, from any terminal
   delightctl logs --follow build         only watch";
 
@@ -52,6 +54,17 @@ pub(crate) enum Command {
     Logs(Box<command::logs::Args>),
     Send(command::send::Args),
     Wait(command::wait::Args),
+    Next(command::next::Args),
+    Permissions(command::permissions::Args),
+    Allow(command::decide::Allow),
+    Deny(command::decide::Deny),
+    Switch(command::agent_control::Switch),
+    Abort(command::agent_control::Abort),
+    Mode(command::agent_control::Mode),
+    Bypass(command::agent_control::Bypass),
+    Policy(Box<command::policy::Args>),
+    Why(command::why::Args),
+    Agents(command::agents::Args),
     Stop(command::stop::Args),
     Kill(command::kill::Args),
     Rm(command::rm::Args),
@@ -80,6 +93,17 @@ impl Command {
             Self::Logs(args) => args.run(context),
             Self::Send(args) => args.run(context),
             Self::Wait(args) => args.run(context),
+            Self::Next(args) => args.run(context),
+            Self::Permissions(args) => args.run(context),
+            Self::Allow(args) => args.run(context),
+            Self::Deny(args) => args.run(context),
+            Self::Switch(args) => args.run(context),
+            Self::Abort(args) => args.run(context),
+            Self::Mode(args) => args.run(context),
+            Self::Bypass(args) => args.run(context),
+            Self::Policy(args) => args.run(context),
+            Self::Why(args) => args.run(context),
+            Self::Agents(args) => args.run(context),
             Self::Stop(args) => args.run(context),
             Self::Kill(args) => args.run(context),
             Self::Rm(args) => args.run(context),

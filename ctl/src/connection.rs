@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use delight_proto::api::envelope::{Error, RequestNumber, Version};
 use delight_proto::api::method::{self, CHANGE, Change, HelloParams, HelloResult, Method};
 use delight_proto::api::{MAX_LINE, PROTOCOL};
 use delight_proto::refusal::{Code, Refusal};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -178,6 +181,43 @@ impl Connection {
         }
     }
 
+    /// [`Self::change`], but only until `deadline`: then [`Code::Timeout`].
+    ///
+    /// # Errors
+    /// The time is up, or the connection broke.
+    pub(crate) fn change_by(&mut self, deadline: Option<Instant>) -> Result<Option<Change>, Failure> {
+        let Some(deadline) = deadline else { return self.change() };
+        loop {
+            if !self.changes.is_empty() {
+                return Ok(Some(self.changes.remove(0)));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || !self.readable_within(left)? {
+                return Err(Refusal::new(Code::Timeout, "it did not happen", "the time is up").into());
+            }
+            self.be_patient(Some(QUICK))?;
+            if !self.take_line()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Whether there is something to read, after at most `limit`.
+    fn readable_within(&self, limit: Duration) -> Result<bool, Failure> {
+        if self.buffer[self.taken..].contains(&b'\n') {
+            return Ok(true);
+        }
+        let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+        loop {
+            match poll(&mut [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)], limit) {
+                Ok(ready) => return Ok(ready > 0),
+                // Nothing interrupts a command that waits but what ends or stops it.
+                Err(Errno::EINTR) => {}
+                Err(e) => return Err(lost(&e.to_string()).into()),
+            }
+        }
+    }
+
     /// Waits until the daemon has closed the connection, for at most `limit`.
     pub(crate) fn closed_within(&mut self, limit: Duration) -> Result<bool, Failure> {
         self.be_patient(Some(limit))?;
@@ -300,6 +340,11 @@ fn takes_long(name: &str) -> bool {
         method::SessionStop::NAME,
         method::SessionResume::NAME,
         method::SessionRemove::NAME,
+        method::SessionPrompt::NAME,
+        method::SessionAbort::NAME,
+        method::SessionSwitch::NAME,
+        method::SessionDecide::NAME,
+        method::SessionSetMode::NAME,
         method::DaemonStop::NAME,
     ]
     .contains(&name)

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use delight_proto::agent::{Activity, AgentView, Control};
 use delight_proto::session::{Phase, SessionView};
 use serde::Serialize;
 
 use crate::output::Tone;
-use crate::{span, text};
+use crate::{happening, span, text};
 
 /// The phase's word, the same as in JSON.
 pub(crate) fn phase(phase: Phase) -> &'static str {
@@ -25,10 +26,16 @@ pub(crate) fn phase(phase: Phase) -> &'static str {
 /// State and the reason for it: `exited: exit status 3`. A warning comes first: it is what its owner can act on.
 pub(crate) fn state(view: &SessionView) -> String {
     let word = phase(view.phase);
+    if let Some(needs) = view.agent.as_deref().and_then(needs) {
+        return text::visible(&needs);
+    }
+    let doing = view.agent.as_deref().filter(|_| view.phase == Phase::Running).map(doing);
     let why = if let Some(warning) = view.warnings.first() {
         warning.clone()
     } else if !view.reason.is_empty() {
         view.reason.clone()
+    } else if let Some(doing) = doing {
+        doing
     } else {
         match (view.phase, view.exit) {
             (Phase::Exited, Some(exit)) => exit.to_string(),
@@ -38,8 +45,36 @@ pub(crate) fn state(view: &SessionView) -> String {
     if why.is_empty() { word.to_owned() } else { text::visible(&format!("{word}: {why}")) }
 }
 
+/// What an agent waits for its owner to decide: `needs you: permission Bash npm test`.
+fn needs(agent: &AgentView) -> Option<String> {
+    let first = agent.pending.first()?;
+    let what = if first.ask.question { "question" } else { "permission" };
+    let more = match agent.pending.len() {
+        1 => String::new(),
+        n => format!(" (and {} more)", n - 1),
+    };
+    Some(format!("needs you: {what} {} {}{more}", first.ask.tool, happening::excerpt(&first.ask.title)))
+}
+
+/// What an agent does and who drives it: `idle, the phone drives`.
+fn doing(agent: &AgentView) -> String {
+    let mut words = match agent.activity.map(|now| now.activity) {
+        None | Some(Activity::Unknown) => String::new(),
+        Some(activity) => happening::activity(activity).to_owned(),
+    };
+    if agent.switching || agent.control == Control::Remote {
+        let comma = if words.is_empty() { "" } else { ", " };
+        let verb = if agent.switching { "is taking over" } else { "drives" };
+        words = format!("{words}{comma}{} {verb}", happening::driver(agent.control));
+    }
+    words
+}
+
 /// How a state looks.
 pub(crate) fn tone(view: &SessionView) -> Tone {
+    if view.agent.as_ref().is_some_and(|agent| !agent.pending.is_empty()) {
+        return Tone::Warn;
+    }
     match view.phase {
         _ if !view.warnings.is_empty() => Tone::Warn,
         Phase::Running => Tone::Good,
@@ -50,10 +85,11 @@ pub(crate) fn tone(view: &SessionView) -> Tone {
     }
 }
 
-/// Who needs the owner first: 0 something is wrong with a live one, 1 it could not run or was cut off, 2 alive and
+/// Who needs the owner first: 0 an agent asks, or something is wrong with a live one, 1 it could not run or was cut off, 2 alive and
 /// well, 3 ended.
 pub(crate) fn attention(view: &SessionView) -> u8 {
     match view.phase {
+        _ if view.agent.as_ref().is_some_and(|agent| !agent.pending.is_empty()) => 0,
         Phase::BackingOff => 0,
         phase if phase.is_live() && !view.warnings.is_empty() => 0,
         Phase::Failed | Phase::Interrupted => 1,
@@ -98,9 +134,14 @@ pub(crate) fn home() -> Option<std::path::PathBuf> {
     std::env::var_os("HOME").map(std::path::PathBuf::from).filter(|home| home.is_absolute())
 }
 
-/// How long it has been in its state.
+/// How long it has been in its state: its agent's, while that is what the state tells.
 pub(crate) fn since(view: &SessionView, now_ms: u64) -> String {
-    span::age(now_ms.saturating_sub(view.since_ms))
+    let agent = view.agent.as_ref().filter(|_| view.phase == Phase::Running);
+    let since = agent.and_then(|agent| {
+        let asked = agent.pending.first().map(|waits| waits.asked_ms);
+        asked.or_else(|| agent.activity.map(|now| now.since_ms))
+    });
+    span::age(now_ms.saturating_sub(since.unwrap_or(view.since_ms)))
 }
 
 /// What `--json` says of one session.
@@ -112,8 +153,47 @@ pub(crate) struct OneSession<'a> {
 #[cfg(test)]
 pub(crate) mod example {
     use super::*;
+    use delight_proto::agent::{PermissionAsk, PermissionView};
     use delight_proto::id::SessionId;
-    use delight_proto::session::Desired;
+    use delight_proto::session::{Desired, PhoneMessages};
+
+    /// A session with an agent the desktop drives.
+    pub(crate) fn agent_session(seed: u8) -> SessionView {
+        let agent = AgentView {
+            control: Control::Local,
+            switching: false,
+            controls: vec![Control::Local, Control::Remote],
+            conversation: None,
+            model: None,
+            permission_mode: None,
+            activity: None,
+            pending: Vec::new(),
+            queued: 0,
+            bypass_until_ms: None,
+            phone_messages: PhoneMessages::Reject,
+        };
+        SessionView {
+            kind: "claude".to_owned(),
+            agent: Some(Box::new(agent)),
+            ..session(seed, Phase::Running)
+        }
+    }
+
+    /// A permission asked for at 1,000 ms.
+    pub(crate) fn permission(id: &str, tool: &str, title: &str) -> PermissionView {
+        let ask = PermissionAsk {
+            id: id.parse().unwrap(),
+            tool: tool.to_owned(),
+            title: title.to_owned(),
+            input: serde_json::Value::Null,
+            call: None,
+            command: None,
+            paths: Vec::new(),
+            read_only: false,
+            question: false,
+        };
+        PermissionView { ask, asked_ms: 1_000, expires_ms: None, ended: None }
+    }
 
     /// A session that was spawned at 1,000,000 ms.
     pub(crate) fn session(seed: u8, phase: Phase) -> SessionView {
@@ -142,6 +222,7 @@ pub(crate) mod example {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use delight_proto::agent::{ActivityView, Source};
     use delight_proto::session::Exit;
 
     #[test]
@@ -154,6 +235,25 @@ mod tests {
         view.warnings = vec!["the disk is full".to_owned()];
         assert_eq!(state(&view), "exited: the disk is full");
         assert_eq!(state(&example::session(1, Phase::Running)), "running");
+    }
+
+    #[test]
+    fn an_agent_is_shown_with_what_it_waits_for_and_who_drives() {
+        let mut view = example::agent_session(1);
+        assert_eq!(state(&view), "running");
+        let agent = view.agent.as_mut().unwrap();
+        agent.control = Control::Remote;
+        agent.activity =
+            Some(ActivityView { activity: Activity::Idle, source: Source::Stream, since_ms: 2_000 });
+        assert_eq!(
+            (state(&view).as_str(), since(&view, 63_000).as_str()),
+            ("running: idle, the phone drives", "1m")
+        );
+        view.warnings = vec!["everything is allowed".to_owned()];
+        assert_eq!(state(&view), "running: everything is allowed");
+        view.agent.as_mut().unwrap().pending = vec![example::permission("p", "Bash", "npm test")];
+        assert_eq!(state(&view), "needs you: permission Bash npm test");
+        assert_eq!(attention(&view), 0);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `send`: types into a session without attaching.
+//! `send`: types into a session without attaching, or gives its agent a message.
 
 use std::fs::File;
 use std::io::Read;
@@ -6,8 +6,15 @@ use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use delight_proto::api::method::{SendParams, SendResult, SessionSend};
+use delight_proto::agent::Control;
+use delight_proto::agent::bounds::MESSAGE;
+use delight_proto::api::method::{
+    PromptParams, SendParams, SendResult, SessionGet, SessionPrompt, SessionRef, SessionSend,
+};
+use delight_proto::id::BadName;
 
+use super::spawn::fresh_id;
+use crate::connection::Connection;
 use crate::context::Context;
 use crate::failure::{Failure, system, usage};
 use crate::{keys, text};
@@ -15,16 +22,18 @@ use crate::{keys, text};
 /// Bytes a request carries: base64 of it stays well below the longest line the daemon reads.
 const PIECE: usize = 1 << 20;
 
-/// Write text or keys to a session as if typed; done when all of it is written
+/// Give an agent a message, or write text or keys to a session as if typed; done when it has all of it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Text is sent as it is, without a line end unless --enter is given. Keys follow the text, in the order given.
+An agent the phone drives gets the text as one message. Any other session gets it as it is, as if typed, without a line end
+unless --enter is given; keys follow the text, in the order given.
 
 Examples:
   delightctl send build 'make test' --enter
   delightctl send build --key ctrl-c
   delightctl send build -- --text that begins with a dash
-  git diff | delightctl send review -")]
+  git diff | delightctl send review -
+  delightctl send review 'now write the tests'")]
 pub(crate) struct Args {
     /// Session: ID, unique prefix, name or @last
     session: String,
@@ -51,6 +60,11 @@ fn parse_key(text: &str) -> Result<Key, String> {
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<u8, Failure> {
+        let mut daemon = context.daemon()?;
+        let view = daemon.call::<SessionGet>(&SessionRef { session: self.session.clone() })?;
+        if view.agent.as_ref().is_some_and(|agent| agent.control == Control::Remote) {
+            return self.prompt(context, &mut daemon);
+        }
         let mut tail: Vec<u8> = self.key.into_iter().flat_map(|key| key.0).collect();
         if self.enter {
             tail.push(b'\r');
@@ -73,7 +87,6 @@ impl Args {
             }
             Box::new(std::io::Cursor::new(bytes))
         };
-        let mut daemon = context.daemon()?;
         let mut total = 0;
         loop {
             let mut piece = Vec::new();
@@ -88,6 +101,43 @@ impl Args {
         }
         context.out.result(&SendResult { bytes: total }, || {
             format!("{} sent\nnext: delightctl logs {} --tail 20\n", text::count(total, "byte"), self.session)
+        })?;
+        Ok(0)
+    }
+    /// Gives the text to an agent the phone drives.
+    fn prompt(self, context: &Context, daemon: &mut Connection) -> Result<u8, Failure> {
+        if !self.key.is_empty() {
+            return Err(usage(
+                "keys cannot be sent",
+                "the phone drives: the agent has no terminal now",
+                "delightctl abort stops it, delightctl switch SESSION local gives it its terminal back",
+            ));
+        }
+        let bound = MESSAGE as u64 + 1;
+        let mut text = String::new();
+        if let Some(path) = &self.file {
+            let read = File::open(path).and_then(|file| file.take(bound).read_to_string(&mut text));
+            read.map_err(|e| {
+                usage(format!("{} cannot be sent", path.display()), e.to_string(), "name another file")
+            })?;
+        } else if self.text.len() == 1 && self.text[0] == "-" {
+            let read = std::io::stdin().take(bound).read_to_string(&mut text);
+            read.map_err(|e| system("what is to be sent could not be read", e))?;
+        } else {
+            text = self.text.join(" ");
+        }
+        if text.len() > MESSAGE {
+            return Err(usage(
+                "the message cannot be sent",
+                format!("it is longer than {MESSAGE} bytes"),
+                "write it to a file and tell the agent to read that",
+            ));
+        }
+        let local_id = Some(fresh_id()?.parse().map_err(|e: BadName| system("the message's id", e))?);
+        let sent =
+            daemon.call::<SessionPrompt>(&PromptParams { session: self.session.clone(), text, local_id })?;
+        context.out.result(&sent, || {
+            format!("the agent has it\nnext: delightctl wait {} --until idle,permission\n", self.session)
         })?;
         Ok(0)
     }

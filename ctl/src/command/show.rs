@@ -1,5 +1,6 @@
 //! `show`: everything about one session.
 
+use delight_proto::agent::Source;
 use delight_proto::api::method::{EventsParams, SessionEvents, SessionGet, SessionRef};
 use delight_proto::event::Event;
 use delight_proto::session::SessionView;
@@ -75,6 +76,33 @@ fn render(out: Output, s: &SessionView, events: &[Event], now: u64, clock: impl 
     if let Some(exit) = s.exit {
         field("exit", &exit.to_string());
     }
+    if let Some(agent) = &s.agent {
+        field("drives", happening::driver(agent.control));
+        if let Some(doing) = agent.activity {
+            let word = happening::activity(doing.activity);
+            field("doing", &format!("{word} since {} ({})", clock(doing.since_ms), source(doing.source)));
+        }
+        for (label, value) in [("model", &agent.model), ("mode", &agent.permission_mode)] {
+            if let Some(value) = value {
+                field(label, &text::visible(value));
+            }
+        }
+        if let Some(conversation) = &agent.conversation {
+            field("talk", conversation.as_str());
+        }
+        if agent.queued > 0 {
+            field("queued", &text::count(agent.queued.into(), "message"));
+        }
+        if let Some(until) = agent.bypass_until_ms {
+            let words = format!("everything is allowed unasked until {}", clock(until));
+            field("bypass", &out.paint(Tone::Warn, &words));
+        }
+        for waits in &agent.pending {
+            let ask = &waits.ask;
+            let words = format!("{} {} {}", ask.id, ask.tool, happening::excerpt(&ask.title));
+            field("asks", &out.paint(Tone::Warn, &text::visible(&words)));
+        }
+    }
     for warning in &s.warnings {
         field("warning", &out.paint(Tone::Warn, &text::visible(warning)));
     }
@@ -85,12 +113,25 @@ fn render(out: Output, s: &SessionView, events: &[Event], now: u64, clock: impl 
         }
     }
     let handle = view::handle(s);
+    let asks = s.agent.as_ref().and_then(|agent| agent.pending.first());
     words
-        + &if s.phase.is_live() {
+        + &if let Some(waits) = asks {
+            let id = &waits.ask.id;
+            format!("next: delightctl allow {handle} {id}, or delightctl deny {handle} {id}\n")
+        } else if s.phase.is_live() {
             format!("next: delightctl attach {handle}\n")
         } else {
             format!("next: delightctl logs {handle}, delightctl resume {handle} or delightctl rm {handle}\n")
         }
+}
+
+/// How it is known what an agent does.
+fn source(source: Source) -> &'static str {
+    match source {
+        Source::Stream => "it said so",
+        Source::Transcript => "from its transcript",
+        Source::Status => "from its status file",
+    }
 }
 
 #[cfg(test)]

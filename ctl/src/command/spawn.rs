@@ -310,15 +310,19 @@ fn ended_already(context: &Context, session: &SessionView) -> Result<Option<Sess
     }
 }
 
-fn fresh_request_id() -> Result<RequestId, Failure> {
+/// An id nobody else makes.
+pub(super) fn fresh_id() -> Result<String, Failure> {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes).map_err(|e| system("no random numbers can be had", e))?;
-    let text = format!("ctl-{:032x}", u128::from_be_bytes(bytes));
-    text.parse().map_err(|e: BadName| system("the request id", e))
+    Ok(format!("ctl-{:032x}", u128::from_be_bytes(bytes)))
+}
+
+fn fresh_request_id() -> Result<RequestId, Failure> {
+    fresh_id()?.parse().map_err(|e: BadName| system("the request id", e))
 }
 
 /// The directory as an absolute path, symbolic links kept: the session shows what was asked for.
-fn working_dir(asked: Option<&Path>) -> Result<String, Failure> {
+pub(super) fn working_dir(asked: Option<&Path>) -> Result<String, Failure> {
     let dir = match asked {
         Some(dir) => std::path::absolute(dir),
         None => std::env::current_dir(),

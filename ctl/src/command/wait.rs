@@ -1,17 +1,21 @@
 //! `wait`: returns when a session is in a state.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use delight_proto::api::method::{SessionWait, WaitParams};
-use delight_proto::refusal::Code;
+use delight_proto::agent::Activity;
+use delight_proto::api::method::{
+    Change, SessionGet, SessionRef, SessionWait, Subscribe, SubscribeParams, WaitParams,
+};
+use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::{Exit, Phase, SessionView};
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::span;
+use crate::unreachable::lost;
 use crate::view::{self, OneSession};
 
-/// Wait until a session has ended, or is in another state
+/// Wait until a session has ended, its agent needs you, or it is in another state
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exits with 7 when the time is up first. It returns at once if the state is reached already.
@@ -19,12 +23,13 @@ Exits with 7 when the time is up first. It returns at once if the state is reach
 Examples:
   delightctl wait build
   delightctl wait build --exit-status && echo it worked
-  delightctl wait build --until running --timeout 30s")]
+  delightctl wait build --until running --timeout 30s
+  delightctl wait review --until idle,permission     its agent is done, or asks; ends with 6 if it ended instead")]
 pub(crate) struct Args {
     /// Session: ID, unique prefix, name or @last
     session: String,
     /// States to wait for, with commas: ended (any state in which nothing of it is alive), starting, running,
-    /// stopping, backing-off, exited, stopped, failed, interrupted
+    /// stopping, backing-off, exited, stopped, failed, interrupted; of an agent: idle, permission (it asks), working
     #[arg(long, value_name = "STATES", default_value = "ended", value_parser = parse_until)]
     until: Until,
     /// Give up after this time
@@ -35,33 +40,48 @@ pub(crate) struct Args {
     exit_status: bool,
 }
 
-/// What to wait for: no phase means any in which nothing is alive, as in the API.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Until(Vec<Phase>);
+/// What to wait for. Neither means any phase in which nothing is alive, as in the API.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Until {
+    phases: Vec<Phase>,
+    activities: Vec<Activity>,
+}
+
+/// Phases in which nothing is alive.
+const ENDED: [Phase; 4] = [Phase::Exited, Phase::Stopped, Phase::Failed, Phase::Interrupted];
 
 fn parse_until(text: &str) -> Result<Until, String> {
     let mut phases = Vec::new();
+    let mut activities = Vec::new();
     let mut ended = false;
     for word in text.split(',') {
         match word {
             "ended" | "exit" => ended = true,
+            "idle" => activities.push(Activity::Idle),
+            "working" => activities.push(Activity::Working),
+            "permission" => activities.push(Activity::NeedsDecision),
             word => {
                 let phase = serde_json::from_value(serde_json::Value::from(word));
                 phases.push(phase.map_err(|_| format!("there is no state {word:?}"))?);
             }
         }
     }
-    if ended && !phases.is_empty() {
-        phases.extend([Phase::Exited, Phase::Stopped, Phase::Failed, Phase::Interrupted]);
+    if ended && !(phases.is_empty() && activities.is_empty()) {
+        phases.extend(ENDED);
     }
-    Ok(Until(phases))
+    Ok(Until { phases, activities })
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<u8, Failure> {
+        if !self.until.activities.is_empty() {
+            let session = self.watch(context)?;
+            context.out.result(&OneSession { session: &session }, || told(&session))?;
+            return Ok(if self.exit_status { exit_status(&session) } else { 0 });
+        }
         let params = WaitParams {
             session: self.session,
-            phases: self.until.0,
+            phases: self.until.phases,
             timeout_ms: self.timeout.map(|limit| limit.as_millis() as u64),
         };
         let session = context.daemon()?.call::<SessionWait>(&params).map_err(|failure| match failure {
@@ -73,6 +93,53 @@ impl Args {
         })?;
         context.out.result(&OneSession { session: &session }, || told(&session))?;
         Ok(if self.exit_status { exit_status(&session) } else { 0 })
+    }
+}
+
+impl Args {
+    /// Watches the session until its agent does what is waited for.
+    fn watch(&self, context: &Context) -> Result<SessionView, Failure> {
+        let deadline = self.timeout.and_then(|limit| Instant::now().checked_add(limit));
+        let mut daemon = context.daemon()?;
+        let params = SubscribeParams { session: Some(self.session.clone()) };
+        let seen = daemon.call::<Subscribe>(&params)?.sessions.into_iter().next();
+        let mut view = match seen {
+            Some(view) => view,
+            None => daemon.call::<SessionGet>(&SessionRef { session: self.session.clone() })?,
+        };
+        loop {
+            if self.until.phases.contains(&view.phase) || self.until.activities.contains(&activity(&view)) {
+                return Ok(view);
+            }
+            let over = |reason: String| {
+                let what = format!("session {} will not get there", view::handle(&view));
+                Refusal::new(Code::WrongState, what, reason)
+                    .fix(format!("delightctl why {}", view::handle(&view)))
+            };
+            if !view.phase.is_live() {
+                return Err(over(format!("it is not alive: {}", view::state(&view))).into());
+            }
+            if view.agent.is_none() {
+                return Err(over("there is no agent in it".to_owned()).into());
+            }
+            match daemon.change_by(deadline)? {
+                Some(Change::Session { session }) => view = *session,
+                Some(Change::Removed { .. }) => return Err(over("it was removed".to_owned()).into()),
+                Some(Change::Lagged { .. }) => {
+                    view = daemon.call::<SessionGet>(&SessionRef { session: view.id.to_string() })?;
+                }
+                None => return Err(lost("it ended the connection").into()),
+            }
+        }
+    }
+}
+
+/// What the agent is doing; a permission that waits counts whatever it says.
+fn activity(view: &SessionView) -> Activity {
+    match view.agent.as_deref() {
+        Some(agent) if !agent.pending.is_empty() => Activity::NeedsDecision,
+        Some(agent) if !agent.switching => agent.activity.map_or(Activity::Unknown, |now| now.activity),
+        _ => Activity::Unknown,
     }
 }
 
@@ -106,9 +173,13 @@ mod tests {
 
     #[test]
     fn states_to_wait_for() {
-        assert_eq!(parse_until("ended"), Ok(Until(vec![])));
-        assert_eq!(parse_until("running,backing-off"), Ok(Until(vec![Phase::Running, Phase::BackingOff])));
-        assert!(parse_until("ended,running").unwrap().0.contains(&Phase::Interrupted));
+        let phases = |phases: &[Phase]| Ok(Until { phases: phases.to_vec(), activities: vec![] });
+        assert_eq!(parse_until("ended"), phases(&[]));
+        assert_eq!(parse_until("running,backing-off"), phases(&[Phase::Running, Phase::BackingOff]));
+        assert!(parse_until("ended,running").unwrap().phases.contains(&Phase::Interrupted));
+        let both = parse_until("idle,permission,exit").unwrap();
+        assert_eq!(both.activities, [Activity::Idle, Activity::NeedsDecision]);
+        assert_eq!(both.phases, ENDED);
         assert!(parse_until("").is_err() && parse_until("done").is_err());
     }
 
