@@ -192,7 +192,7 @@ pub(crate) mod example {
             read_only: false,
             question: false,
         };
-        PermissionView { ask, asked_ms: 1_000, expires_ms: None, ended: None }
+        PermissionView { ask, generation: 1, asked_ms: 1_000, expires_ms: None, ended: None }
     }
 
     /// A session that was spawned at 1,000,000 ms.
