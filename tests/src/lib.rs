@@ -14,6 +14,7 @@ pub mod attached;
 pub mod binaries;
 pub mod client;
 pub mod daemon;
+pub mod fake_model;
 pub mod kernel;
 pub mod proxy;
 pub mod sandbox;
