@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::actor::{Clock, Tickets, wall_ms};
-use crate::adapters::{Adapters, Environment, Machine};
+use crate::adapters::{Adapters, Environment, Machine, agents_config};
 use crate::api::{self, Daemon, listener};
 use crate::config::Config;
 use crate::lifecycle::notify::{self, ReadyPipe};
@@ -64,11 +64,13 @@ pub(crate) async fn run(
         )
         .fix("install delight-holder beside delightd")
     })?;
-    let adapters = Adapters::new(Machine {
+    let machine = Machine {
         environment: Environment::inherit(std::env::vars_os()),
         login_shell: User::from_uid(getuid()).ok().flatten().map(|user| user.shell),
         fake_agent: companion("delight-fake-agent"),
-    });
+    };
+    let agents = agents_config::load(&place.config.with_file_name("agents.toml"))?;
+    let adapters = Adapters::new(machine, agents);
     let launcher = Launcher { program: holder, place: place.clone(), inherited_files: raise_file_limit() };
     let tickets = Tickets::default();
     let (mail, mailbox) = mpsc::channel(supervisor::MAILBOX);

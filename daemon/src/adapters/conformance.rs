@@ -10,19 +10,27 @@ use delight_proto::id::SessionId;
 use delight_proto::place::Place;
 use delight_proto::session::{Exit, Size, StartSpec};
 
+use super::agents_config::AgentsConfig;
 use super::*;
 use crate::process::adopt::greeted;
 use crate::process::launch::Launcher;
 use crate::process::link::{Heard, Link};
 
-/// A machine on which every adapter finds its program: all of them stand in for a script that exits with its first
-/// argument's number.
+/// A machine on which every adapter finds its program: each of them is a script that exits with its last argument's
+/// number.
 fn machine(base: &std::path::Path) -> Machine {
     let script = base.join("agent");
-    fs::write(&script, "#!/bin/sh\nexit ${1:-0}\n").unwrap();
+    fs::write(&script, "#!/bin/sh\nfor last; do :; done\nexit ${last:-0}\n").unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let config = AgentsConfig::default();
+    for program in ["claude", "codex"].into_iter().map(str::to_owned).chain(config.acp_programs()) {
+        std::os::unix::fs::symlink(&script, base.join(program)).unwrap();
+    }
+    let own = std::env::vars_os().filter(|(name, _)| name != "PATH" && name != "HOME");
+    let path = format!("{}:/usr/bin:/bin", base.display());
+    let ours = [("PATH".into(), path.into()), ("HOME".into(), base.into())];
     Machine {
-        environment: Environment::inherit(std::env::vars_os()),
+        environment: Environment::inherit(own.chain(ours)),
         login_shell: Some("/bin/sh".into()),
         fake_agent: Some(script),
     }
@@ -40,7 +48,7 @@ fn plan(adapters: &Adapters, id: SessionId, spec: &StartSpec) -> Result<RunnerPl
 #[test]
 fn names_are_fit_for_the_wire_and_capabilities_are_coherent() {
     let base = tempfile::tempdir().unwrap();
-    let adapters = Adapters::new(machine(base.path()));
+    let adapters = Adapters::new(machine(base.path()), AgentsConfig::default());
     for (kind, capabilities) in adapters.capabilities() {
         let fit = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         assert!(!kind.is_empty() && kind.chars().all(fit), "{kind:?}");
@@ -53,7 +61,7 @@ fn names_are_fit_for_the_wire_and_capabilities_are_coherent() {
 #[test]
 fn every_plan_can_be_executed() {
     let base = tempfile::tempdir().unwrap();
-    let adapters = Adapters::new(machine(base.path()));
+    let adapters = Adapters::new(machine(base.path()), AgentsConfig::default());
     let id = SessionId::from_random([1; 10]);
     for kind in adapters.names() {
         for command in [&[][..], &["/bin/true"]] {
@@ -76,11 +84,12 @@ fn every_plan_can_be_executed() {
 
 #[test]
 fn what_is_not_installed_is_a_refusal_with_a_way_out() {
-    let adapters = Adapters::new(Machine {
+    let machine = Machine {
         environment: Environment::inherit(std::iter::empty()),
         login_shell: None,
         fake_agent: None,
-    });
+    };
+    let adapters = Adapters::new(machine, AgentsConfig::default());
     let id = SessionId::from_random([1; 10]);
     for kind in adapters.names().into_iter().chain(["no-such-kind".to_owned()]) {
         match plan(&adapters, id, &spec(&kind, &[])) {
@@ -99,7 +108,7 @@ async fn every_kind_starts_and_ends_in_a_real_holder() {
         Place { state: base.path().join("s"), runtime: base.path().join("r"), config: base.path().join("c") };
     crate::paths::prepare(&place).unwrap();
     let launcher = Launcher { program: crate::testing::holder_program(), place, inherited_files: None };
-    let adapters = Adapters::new(machine(base.path()));
+    let adapters = Adapters::new(machine(base.path()), AgentsConfig::default());
     for (n, kind) in adapters.names().into_iter().enumerate() {
         let id = SessionId::from_random([n as u8; 10]);
         let command = if kind == "pty" { vec!["sh", "-c", "exit 7"] } else { vec!["7"] };

@@ -28,8 +28,26 @@ const OF_THE_DAEMON: &[&str] = &[
     "RUST_BACKTRACE",
 ];
 
+/// What an agent says to the programs it starts. A daemon started from inside one must not hand it on: an agent that
+/// believes to run inside another one behaves differently, or attaches itself to it (happy #682, #1444, #1546).
+const OF_AN_AGENT: &[&str] = &[
+    "CLAUDECODE",
+    "CLAUDE_CODE_ENTRYPOINT",
+    "CLAUDE_CODE_EXECPATH",
+    "CLAUDE_CODE_SESSION_ID",
+    "CLAUDE_CODE_SSE_PORT",
+    "CLAUDE_ENV_FILE",
+    "CLAUDE_PID",
+    "CLAUDE_PROJECT_DIR",
+    "CODEX_SANDBOX",
+    "CODEX_SANDBOX_NETWORK_DISABLED",
+    "CODEX_THREAD_ID",
+    "GEMINI_CLI",
+    "QWEN_CODE",
+];
+
 /// Prefixes of the same.
-const PREFIXES: &[&str] = &["DELIGHT_", "LISTEN_"];
+const PREFIXES: &[&str] = &["DELIGHT_", "LISTEN_", "HAPPY_"];
 
 /// What sessions inherit.
 #[derive(Debug)]
@@ -41,7 +59,8 @@ impl Environment {
         Self(
             own.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
                 .filter(|(name, _)| {
-                    !OF_THE_DAEMON.contains(&name.as_str()) && !PREFIXES.iter().any(|p| name.starts_with(p))
+                    let named = OF_THE_DAEMON.iter().chain(OF_AN_AGENT).any(|own| own == name);
+                    !named && !PREFIXES.iter().any(|p| name.starts_with(p))
                 })
                 .collect(),
         )
@@ -50,6 +69,11 @@ impl Environment {
     /// What it says of one variable.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
+    }
+
+    /// All of it, for looking for programs and logins outside any session.
+    pub(crate) fn plain(&self) -> Vec<(String, String)> {
+        self.0.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
     /// The whole environment of a session.
@@ -86,6 +110,9 @@ mod tests {
                 ("LISTEN_FDS", "1"),
                 ("DELIGHT_STATE_DIR", "/s"),
                 ("TERM", "dumb"),
+                ("CLAUDECODE", "1"),
+                ("CODEX_THREAD_ID", "t"),
+                ("HAPPY_RECONNECT_SESSION", "s"),
             ],
             &[],
         );

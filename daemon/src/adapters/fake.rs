@@ -13,7 +13,7 @@ use super::{Adapter, Launch, Machine, RunnerPlan};
 pub(super) struct Fake;
 
 impl Adapter for Fake {
-    fn kind(&self) -> &'static str {
+    fn kind(&self) -> &str {
         "fake"
     }
 

@@ -1,10 +1,20 @@
 //! How sessions of each kind are started. A new kind is one file here and one line in `registry.rs`.
 
+pub(crate) mod agents_config;
+mod claude;
 pub(crate) mod codec;
+mod codex;
+mod derived_id;
 mod environment;
 mod fake;
+mod given;
+mod json_rpc;
+mod program;
 mod pty;
+#[cfg(test)]
+mod recorded;
 mod registry;
+mod shown;
 
 use std::path::PathBuf;
 
@@ -57,7 +67,7 @@ pub(crate) struct RunnerPlan {
 /// A session kind. It says how to start a runner; processes, journals, generations and retries are not its business.
 pub(crate) trait Adapter: Send + Sync + std::fmt::Debug {
     /// Its name on the wire.
-    fn kind(&self) -> &'static str;
+    fn kind(&self) -> &str;
 
     /// All the core knows of it.
     fn capabilities(&self) -> Capabilities;

@@ -16,7 +16,7 @@ const LAST_RESORT: &str = "/bin/sh";
 pub(super) struct Pty;
 
 impl Adapter for Pty {
-    fn kind(&self) -> &'static str {
+    fn kind(&self) -> &str {
         "pty"
     }
 

@@ -7,36 +7,42 @@ use std::sync::Arc;
 use delight_core::session::Capabilities;
 use delight_proto::refusal::{Code, Refusal};
 
+use super::agents_config::AgentsConfig;
 use super::codec::{Codec, Reporter, Watching};
-use super::{Adapter, Launch, Machine, RunnerPlan, fake, pty};
+use super::{Adapter, Launch, Machine, RunnerPlan, claude, codex, fake, pty};
 
 /// Every adapter of this build.
-fn all() -> Vec<Box<dyn Adapter>> {
-    vec![Box::new(pty::Pty), Box::new(fake::Fake)]
+fn all(config: AgentsConfig) -> Vec<Box<dyn Adapter>> {
+    vec![
+        Box::new(pty::Pty),
+        Box::new(fake::Fake),
+        Box::new(claude::Claude::new(config.claude)),
+        Box::new(codex::Codex::new(config.codex)),
+    ]
 }
 
 /// The registered adapters. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Adapters {
     machine: Arc<Machine>,
-    kinds: Arc<BTreeMap<&'static str, Box<dyn Adapter>>>,
+    kinds: Arc<BTreeMap<String, Box<dyn Adapter>>>,
 }
 
 impl Adapters {
-    /// All of them, on this machine.
-    pub(crate) fn new(machine: Machine) -> Self {
-        let kinds = all().into_iter().map(|adapter| (adapter.kind(), adapter)).collect();
+    /// All of them, on this machine, as its owner wants them run.
+    pub(crate) fn new(machine: Machine, config: AgentsConfig) -> Self {
+        let kinds = all(config).into_iter().map(|adapter| (adapter.kind().to_owned(), adapter)).collect();
         Self { machine: Arc::new(machine), kinds: Arc::new(kinds) }
     }
 
     /// Their names.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.kinds.keys().map(|kind| (*kind).to_owned()).collect()
+        self.kinds.keys().cloned().collect()
     }
 
     /// What the core is told of them.
     pub(crate) fn capabilities(&self) -> BTreeMap<String, Capabilities> {
-        self.kinds.iter().map(|(kind, adapter)| ((*kind).to_owned(), adapter.capabilities())).collect()
+        self.kinds.iter().map(|(kind, adapter)| (kind.clone(), adapter.capabilities())).collect()
     }
 
     /// The adapter of a session's kind.
@@ -74,10 +80,10 @@ impl Adapters {
     }
 
     /// Every kind with its program, or what is missing.
-    pub(crate) fn detect(&self) -> Vec<(&'static str, Capabilities, Result<PathBuf, Refusal>)> {
+    pub(crate) fn detect(&self) -> Vec<(&str, Capabilities, Result<PathBuf, Refusal>)> {
         self.kinds
             .iter()
-            .map(|(kind, adapter)| (*kind, adapter.capabilities(), adapter.detect(&self.machine)))
+            .map(|(kind, adapter)| (kind.as_str(), adapter.capabilities(), adapter.detect(&self.machine)))
             .collect()
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::*;
 use crate::actor::{Clock, Tickets};
+use crate::adapters::agents_config::AgentsConfig;
 use crate::adapters::{Adapters, Environment, Machine};
 use crate::process::launch::Launcher;
 use crate::session::Shared;
@@ -46,11 +47,12 @@ impl Server {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let (store, contents) = crate::store::open(&place).unwrap();
-                let adapters = Adapters::new(Machine {
+                let machine = Machine {
                     environment: Environment::inherit(std::iter::empty()),
                     login_shell: None,
                     fake_agent: None,
-                });
+                };
+                let adapters = Adapters::new(machine, AgentsConfig::default());
                 let tickets = Tickets::default();
                 let (mail, mailbox) = mpsc::channel(crate::supervisor::MAILBOX);
                 let shared = Arc::new(Shared {

@@ -1,0 +1,118 @@
+//! `codex`: OpenAI's Codex. Its own terminal program when the desktop drives, its app server when the phone does; one
+//! process after the other on one conversation. (Codex could share one server between both; that is not done yet.)
+
+mod files;
+mod items;
+mod modes;
+mod server;
+mod shapes;
+
+use std::path::PathBuf;
+
+use delight_core::session::{Capabilities, Controls, Survivors};
+use delight_proto::agent::Control;
+use delight_proto::holder::Stdio;
+use delight_proto::refusal::{Code, Refusal};
+
+use super::agents_config::AgentSettings;
+use super::codec::Codec;
+use super::{Adapter, Launch, Machine, RunnerPlan, program};
+
+const INSTALL: &str = "install Codex (npm install -g @openai/codex), or name its program in agents.toml";
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Codex {
+    settings: AgentSettings,
+}
+
+impl Codex {
+    /// With what the owner set.
+    pub(super) fn new(settings: AgentSettings) -> Self {
+        Self { settings: settings.or_command(&["codex"]) }
+    }
+}
+
+impl Adapter for Codex {
+    fn kind(&self) -> &str {
+        "codex"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            survivors: Survivors::End,
+            keep_holder: true,
+            controls: Controls { local: true, remote: true },
+            resume: true,
+        }
+    }
+
+    fn detect(&self, machine: &Machine) -> Result<PathBuf, Refusal> {
+        let env = self.settings.environment(machine.environment.plain());
+        let found = program::find("codex", &self.settings.command[0], &env, INSTALL)?;
+        if files::home(&env).is_some_and(|home| files::has_login(&home, &env)) {
+            return Ok(found);
+        }
+        let what = "codex is installed, but does not seem to be logged in";
+        Err(Refusal::new(Code::NeedsHuman, what, "neither a key nor an account was found")
+            .fix("run `codex login`, or set OPENAI_API_KEY"))
+    }
+
+    fn plan(
+        &self,
+        launch: &Launch<'_>,
+        _: &Machine,
+        env: Vec<(String, String)>,
+    ) -> Result<RunnerPlan, Refusal> {
+        let env = self.settings.environment(env);
+        let found = program::find("codex", &self.settings.command[0], &env, INSTALL)?;
+        let mut argv = self.settings.argv(&found);
+        if let Some(name) =
+            self.settings.permission_mode(launch.memory).filter(|name| modes::of(name).is_none())
+        {
+            let why = format!("Codex has no permission mode {name:?}");
+            return Err(Refusal::new(Code::StartFailed, "codex cannot be started", why)
+                .fix(format!("choose one of {}", modes::names())));
+        }
+        let conversation = launch.memory.conversation.as_ref();
+        let rollout =
+            conversation.and_then(|id| files::home(&env).and_then(|home| files::rollout(&home, id.as_str())));
+        if let (None, Some(asked)) = (&rollout, &launch.spec.agent.conversation)
+            && conversation == Some(asked)
+        {
+            let why = format!("there is no rollout file of conversation {asked}");
+            return Err(Refusal::new(Code::StartFailed, "codex cannot go on with that conversation", why)
+                .fix("leave the conversation out, or look for its id in `codex resume`"));
+        }
+        if launch.control == Some(Control::Remote) {
+            argv.push("app-server".to_owned());
+            argv.extend(launch.spec.command.iter().cloned());
+            return Ok(RunnerPlan { argv, env, stdio: Stdio::Pipes });
+        }
+        // Without it Codex leaves a server of its own behind that outlives it.
+        argv.push("--no-daemon".to_owned());
+        if let Some(mode) = self.settings.permission_mode(launch.memory).as_deref().and_then(modes::of) {
+            argv.push(format!("--ask-for-approval={}", mode.approval));
+            argv.push(format!("--sandbox={}", mode.sandbox));
+        }
+        if let Some(model) = self.settings.model(launch.memory) {
+            argv.push(format!("--model={model}"));
+        }
+        // A conversation without a turn was never written.
+        if let (Some(id), Some(_)) = (conversation, rollout) {
+            argv.extend(["resume".to_owned(), id.to_string()]);
+        }
+        argv.extend(launch.spec.command.iter().cloned());
+        Ok(RunnerPlan { argv, env, stdio: Stdio::Pty })
+    }
+
+    fn codec(&self, launch: &Launch<'_>) -> Option<Box<dyn Codec>> {
+        let model = self.settings.model(launch.memory);
+        let mode = self.settings.permission_mode(launch.memory).as_deref().and_then(modes::of);
+        (launch.control == Some(Control::Remote))
+            .then(|| Box::new(server::Server::new(launch, model, mode)) as Box<dyn Codec>)
+    }
+}
+
+#[cfg(test)]
+mod tests;

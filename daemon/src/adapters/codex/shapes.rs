@@ -1,0 +1,206 @@
+//! What is read of the app server's lines.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The thread and turn a notification is about.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct About {
+    /// The thread.
+    pub(super) thread_id: Option<String>,
+    /// The turn.
+    pub(super) turn_id: Option<String>,
+}
+
+/// An answer that holds a thread.
+#[derive(Debug, Deserialize)]
+pub(super) struct Started {
+    /// The thread.
+    pub(super) thread: Thread,
+    /// Its model.
+    #[serde(default)]
+    pub(super) model: Option<String>,
+}
+
+/// A thread: a conversation.
+#[derive(Debug, Deserialize)]
+pub(super) struct Thread {
+    /// Its id.
+    pub(super) id: String,
+}
+
+/// `turn/started`, `turn/completed`, and the answer to `turn/start`.
+#[derive(Debug, Deserialize)]
+pub(super) struct OfTurn {
+    /// The turn.
+    pub(super) turn: Turn,
+}
+
+/// A turn.
+#[derive(Debug, Deserialize)]
+pub(super) struct Turn {
+    /// Its id.
+    pub(super) id: String,
+    /// `inProgress`, `completed`, `interrupted`, `failed`.
+    #[serde(default)]
+    pub(super) status: String,
+    /// Why it failed.
+    #[serde(default)]
+    pub(super) error: Option<Trouble>,
+}
+
+/// What went wrong.
+#[derive(Debug, Deserialize)]
+pub(super) struct Trouble {
+    /// In words.
+    #[serde(default)]
+    pub(super) message: String,
+}
+
+/// `error`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OfTrouble {
+    /// What.
+    pub(super) error: Trouble,
+    /// Whether it tries again by itself.
+    #[serde(default)]
+    pub(super) will_retry: bool,
+}
+
+/// `thread/status/changed`.
+#[derive(Debug, Deserialize)]
+pub(super) struct OfStatus {
+    /// The status.
+    pub(super) status: Status,
+}
+
+/// What a thread is doing.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Status {
+    /// `idle`, `active`, …
+    #[serde(rename = "type")]
+    pub(super) kind: String,
+    /// What an active one waits for.
+    #[serde(default)]
+    pub(super) active_flags: Vec<String>,
+}
+
+/// `item/started` and `item/completed`.
+#[derive(Debug, Deserialize)]
+pub(super) struct OfItem {
+    /// The item, of many kinds.
+    pub(super) item: Value,
+}
+
+/// `thread/tokenUsage/updated`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OfUsage {
+    /// Tokens.
+    pub(super) token_usage: TokenUsage,
+}
+
+/// See [`OfUsage`].
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TokenUsage {
+    /// Of the last step.
+    pub(super) last: Tokens,
+    /// How many the model holds.
+    #[serde(default)]
+    pub(super) model_context_window: Option<u64>,
+}
+
+/// Tokens of a step; the transcript has the same in `snake_case`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Tokens {
+    /// All that was read.
+    #[serde(alias = "input_tokens")]
+    pub(super) input_tokens: u64,
+    /// How much of it was stored before.
+    #[serde(alias = "cached_input_tokens")]
+    pub(super) cached_input_tokens: u64,
+    /// Stored for reuse.
+    #[serde(alias = "cache_write_input_tokens")]
+    pub(super) cache_write_input_tokens: u64,
+    /// Written.
+    #[serde(alias = "output_tokens")]
+    pub(super) output_tokens: u64,
+}
+
+/// `item/commandExecution/requestApproval`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CommandApproval {
+    /// The turn.
+    #[serde(default)]
+    pub(super) turn_id: String,
+    /// The item.
+    #[serde(default)]
+    pub(super) item_id: Option<String>,
+    /// As it would be run.
+    #[serde(default)]
+    pub(super) command: Option<String>,
+    /// Where.
+    #[serde(default)]
+    pub(super) cwd: Option<String>,
+    /// Why it asks.
+    #[serde(default)]
+    pub(super) reason: Option<String>,
+    /// What it consists of.
+    #[serde(default)]
+    pub(super) command_actions: Option<Vec<Action>>,
+}
+
+/// A part of a command.
+#[derive(Debug, Deserialize)]
+pub(super) struct Action {
+    /// The command without the shell around it.
+    #[serde(default)]
+    pub(super) command: String,
+}
+
+/// `item/fileChange/requestApproval`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ChangeApproval {
+    /// The turn.
+    #[serde(default)]
+    pub(super) turn_id: String,
+    /// The item, told before with its changes.
+    #[serde(default)]
+    pub(super) item_id: Option<String>,
+    /// Why it asks.
+    #[serde(default)]
+    pub(super) reason: Option<String>,
+    /// The directory it wants to write below from now on.
+    #[serde(default)]
+    pub(super) grant_root: Option<String>,
+}
+
+/// `item/tool/requestUserInput`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UserInput {
+    /// The turn.
+    #[serde(default)]
+    pub(super) turn_id: String,
+    /// The item.
+    #[serde(default)]
+    pub(super) item_id: Option<String>,
+    /// The questions.
+    #[serde(default)]
+    pub(super) questions: Vec<Value>,
+}
+
+/// `serverRequest/resolved`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Resolved {
+    /// The request.
+    pub(super) request_id: crate::adapters::json_rpc::Id,
+}

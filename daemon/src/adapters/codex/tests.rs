@@ -1,0 +1,192 @@
+//! Codex's app server as recorded from the real program.
+
+use delight_proto::agent::{AgentEvent, AgentMemory, AgentOrder, Decision, Message, PermissionAsk};
+use delight_proto::session::Origin;
+use serde_json::{Value, json};
+
+use super::server::Server;
+use crate::adapters::codec::Codec;
+use crate::adapters::recorded::{coherent, survives, understood, with_launch, words};
+
+const BASIC: &str = include_str!("../../../testdata/agents/codex-app-basic.jsonl");
+const APPROVALS: &str = include_str!("../../../testdata/agents/codex-app-approvals.jsonl");
+const INTERRUPT: &str = include_str!("../../../testdata/agents/codex-app-interrupt.jsonl");
+const RESUMED: &str = include_str!("../../../testdata/agents/codex-resume-2.jsonl");
+
+fn codec() -> Server {
+    with_launch("codex", &AgentMemory::default(), |launch| Server::new(launch, None, None))
+}
+
+fn asks(events: &[AgentEvent]) -> Vec<PermissionAsk> {
+    let asked = |event: &AgentEvent| match event {
+        AgentEvent::Asked { ask } => Some(ask.clone()),
+        _ => None,
+    };
+    events.iter().filter_map(asked).collect()
+}
+
+fn parsed(lines: &[u8]) -> Vec<Value> {
+    let lines = std::str::from_utf8(lines).unwrap().lines();
+    lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn prompt(id: &str) -> AgentOrder {
+    let message =
+        Message { local_id: id.parse().unwrap(), text: "hi".into(), origin: Origin::Desktop { pid: None } };
+    AgentOrder::Prompt { message }
+}
+
+fn decide(ask: &PermissionAsk, decision: Value) -> AgentOrder {
+    let decision: Decision = serde_json::from_value(decision).unwrap();
+    AgentOrder::Decide { ask: ask.clone(), decision }
+}
+
+#[test]
+fn a_conversation_is_ready_words_tools_and_ends_of_turns() {
+    let out = understood(&mut codec(), BASIC);
+    coherent(&out.events);
+    let words = words(&out.events);
+    let expected = [
+        "conversation",
+        "mode:gpt-fake:-",
+        "ready",
+        "idle",
+        "notice",
+        "working",
+        "turn{",
+        "working",
+        "thinking:pondering",
+        "text:hello world",
+        "usage",
+        "idle",
+        "}completed",
+        "idle",
+        "working",
+        "turn{",
+        "working",
+        "tool:shell:echo hi > f.txt; cat f.txt",
+        "done",
+    ];
+    assert_eq!(words[..expected.len()], expected, "{words:?}");
+    let replies: Vec<Value> = parsed(&out.reply);
+    assert_eq!(
+        (&replies[0]["method"], &replies[1]["method"]),
+        (&json!("initialized"), &json!("thread/start"))
+    );
+}
+
+#[test]
+fn everything_recorded_is_understood() {
+    for recording in [APPROVALS, RESUMED] {
+        coherent(&understood(&mut codec(), recording).events);
+    }
+    // The last row of this one is an answer Codex itself gave to a line that is not JSON.
+    let words = words(&understood(&mut codec(), INTERRUPT).events);
+    assert!(
+        words.iter().any(|word| word == "}cancelled") && words.iter().any(|word| word == "}failed"),
+        "{words:?}"
+    );
+    assert!(words.iter().any(|word| word == "withdrawn"), "{words:?}");
+    assert!(!words.iter().any(|word| word.starts_with("skipped")), "{words:?}");
+}
+
+#[test]
+fn a_request_is_told_with_what_a_policy_needs() {
+    let asked = asks(&understood(&mut codec(), APPROVALS).events);
+    assert_eq!(asked[0].command.as_deref(), Some("touch u-accept"));
+    let change = asked.iter().find(|ask| ask.tool == "apply_patch").unwrap();
+    assert_eq!(change.paths, ["/srv/demo/codex-appr/proj/pg.txt"]);
+    assert_eq!(change.input["changes"][0]["diff"], "hello\n");
+    let question = asked.iter().find(|ask| ask.question).unwrap();
+    assert_eq!((question.title.as_str(), question.tool.as_str()), ("Which?", "request_user_input"));
+    // Numbers begin at 0 in each process: the ids are unique all the same.
+    assert!(asked[0].id.as_str().starts_with("0@01a1"), "{}", asked[0].id);
+}
+
+#[test]
+fn a_decision_answers_its_request_once_in_the_agents_words() {
+    let request = |codec: &mut Server, id: u32| {
+        let params = json!({"turnId": "t", "itemId": "i", "command": "/bin/bash -lc 'ls'"});
+        let line = json!({"id": id, "method": "item/commandExecution/requestApproval", "params": params});
+        asks(&codec.line(line.to_string().as_bytes()).events).remove(0)
+    };
+    let mut codec = codec();
+    let cases = [
+        (json!({"allow": true}), "accept"),
+        (json!({"allow": true, "scope": "session"}), "acceptForSession"),
+        (json!({"allow": false, "reason": "no"}), "decline"),
+    ];
+    for (n, (decision, word)) in (0_u32..).zip(cases) {
+        let ask = request(&mut codec, n);
+        let order = decide(&ask, decision);
+        let lines = codec.order(&order).unwrap();
+        assert_eq!(
+            (&parsed(&lines)[0]["id"], &parsed(&lines)[0]["result"]["decision"]),
+            (&json!(n), &json!(word))
+        );
+        assert!(codec.order(&order).unwrap().is_empty());
+        codec.wrote(lines.trim_ascii_end());
+        let resolved = json!({"method": "serverRequest/resolved", "params": {"requestId": n}}).to_string();
+        assert!(codec.line(resolved.as_bytes()).events.is_empty(), "it was answered, not withdrawn");
+    }
+}
+
+#[test]
+fn a_message_is_written_once_with_the_mode_that_holds() {
+    let mut codec = codec();
+    assert_eq!(codec.order(&prompt("m")).unwrap_err().code, delight_proto::refusal::Code::Busy);
+    understood(&mut codec, BASIC);
+    let set = AgentOrder::SetMode { model: Some("m1".into()), permission_mode: Some("yolo".into()) };
+    assert!(codec.order(&set).unwrap().is_empty());
+    let lines = codec.order(&prompt("m")).unwrap();
+    let params = &parsed(&lines)[0]["params"];
+    assert_eq!(params["sandboxPolicy"], json!({"type": "dangerFullAccess"}));
+    assert_eq!((&params["approvalPolicy"], &params["model"]), (&json!("never"), &json!("m1")));
+    assert!(codec.order(&prompt("m")).unwrap().is_empty());
+    let mut later = super::tests::codec();
+    understood(&mut later, BASIC);
+    later.wrote(lines.trim_ascii_end());
+    assert!(later.order(&prompt("m")).unwrap().is_empty());
+    let unknown = AgentOrder::SetMode { model: None, permission_mode: Some("acceptEdits".into()) };
+    assert!(codec.order(&unknown).unwrap_err().fix.contains("read-only"));
+}
+
+#[test]
+fn an_abort_names_the_turn_and_an_idle_agent_is_left_alone() {
+    let mut codec = codec();
+    understood(&mut codec, BASIC);
+    assert!(codec.order(&AgentOrder::Abort).unwrap().is_empty());
+    codec.line(br#"{"method":"turn/started","params":{"turn":{"id":"t9","status":"inProgress"}}}"#);
+    let line = parsed(&codec.order(&AgentOrder::Abort).unwrap()).remove(0);
+    assert_eq!((&line["method"], &line["params"]["turnId"]), (&json!("turn/interrupt"), &json!("t9")));
+}
+
+#[test]
+fn a_conversation_that_was_never_written_begins_anew_and_says_so() {
+    let conversation = Some("01a1fd18-828f-7b32-afb2-c6e05e414e1d".parse().unwrap());
+    let memory = AgentMemory { conversation, ..AgentMemory::default() };
+    let mut codec = with_launch("codex", &memory, |launch| Server::new(launch, None, None));
+    let reply = codec.line(br#"{"id":"initialize","result":{}}"#).reply;
+    assert_eq!(parsed(&reply)[1]["method"], "thread/resume");
+    let refused = br#"{"id":"resume","error":{"code":-32600,"message":"no rollout found for thread id x"}}"#;
+    let out = codec.line(refused);
+    assert_eq!(words(&out.events), ["notice"]);
+    assert_eq!(parsed(&out.reply)[0]["method"], "thread/start");
+    let other =
+        br#"{"id":"resume","error":{"code":-32600,"message":"thread x already has an active writer"}}"#;
+    assert_eq!(words(&codec.line(other).events), ["unable"]);
+}
+
+#[test]
+fn what_is_not_ours_to_serve_is_refused_at_once() {
+    let reply = codec().line(br#"{"id":3,"method":"item/tool/call","params":{}}"#).reply;
+    assert_eq!((&parsed(&reply)[0]["id"], &parsed(&reply)[0]["error"]["code"]), (&json!(3), &json!(-32601)));
+    let out = codec().line(br#"{"id":4,"method":"item/tool/requestUserInput","params":{"questions":7}}"#);
+    assert_eq!(parsed(&out.reply)[0]["id"], 4);
+    assert_eq!(words(&out.events), ["skipped:JSON of an unknown shape"]);
+}
+
+#[test]
+fn any_bytes_are_survived() {
+    survives(|| Box::new(codec()), APPROVALS);
+}
