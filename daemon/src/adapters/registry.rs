@@ -80,10 +80,10 @@ impl Adapters {
     }
 
     /// Every kind with its program, or what is missing.
-    pub(crate) fn detect(&self) -> Vec<(&str, Capabilities, Result<PathBuf, Refusal>)> {
+    pub(crate) fn detect(&self) -> Vec<(String, Capabilities, Result<PathBuf, Refusal>)> {
         self.kinds
             .iter()
-            .map(|(kind, adapter)| (kind.as_str(), adapter.capabilities(), adapter.detect(&self.machine)))
+            .map(|(kind, adapter)| (kind.clone(), adapter.capabilities(), adapter.detect(&self.machine)))
             .collect()
     }
 }

@@ -152,7 +152,7 @@ async fn agents(caller: &Caller) -> Result<AgentListResult, Refusal> {
             Err(refusal) => (None, Some(refusal)),
         };
         AgentKind {
-            kind: kind.to_owned(),
+            kind,
             controls: controls.into_iter().filter(|(can, _)| *can).map(|(_, control)| control).collect(),
             program,
             missing,
