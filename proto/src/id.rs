@@ -209,6 +209,13 @@ checked_text!(
         && !text.starts_with('-')
 );
 
+/// An agent whose conversations have no names of their own gets the session's: it fits.
+impl From<SessionId> for ConversationId {
+    fn from(id: SessionId) -> Self {
+        Self(id.as_str().to_owned())
+    }
+}
+
 /// Which process a pid means: the pid alone is reused by the kernel, the three together are not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

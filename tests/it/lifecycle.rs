@@ -149,7 +149,8 @@ fn wait_returns_when_child_crashed() {
     let mut client = sandbox.client();
     let view = client.spawn_script("hang");
     let mut waiter = sandbox.client();
-    let wait = WaitParams { session: view.id.to_string(), phases: vec![], timeout_ms: None };
+    let wait =
+        WaitParams { session: view.id.to_string(), phases: vec![], activity: Vec::new(), timeout_ms: None };
     let number = waiter.send::<SessionWait>(&wait).unwrap();
     kernel::signal(view.pid.unwrap(), nix::sys::signal::Signal::SIGABRT);
     let ended = waiter.answer_to::<SessionWait>(number).unwrap().unwrap();
@@ -161,7 +162,8 @@ fn wait_gives_up_when_told_to() {
     let (sandbox, _daemon) = Sandbox::with_daemon();
     let mut client = sandbox.client();
     let id = client.spawn(&["sleep", "1000"]).id;
-    let wait = WaitParams { session: id.to_string(), phases: vec![], timeout_ms: Some(50) };
+    let wait =
+        WaitParams { session: id.to_string(), phases: vec![], activity: Vec::new(), timeout_ms: Some(50) };
     assert_eq!(client.call::<SessionWait>(&wait).unwrap_err().code, Code::Timeout);
     assert_eq!(client.get(id).phase, Phase::Running);
 }

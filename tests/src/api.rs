@@ -170,8 +170,12 @@ impl Client {
     /// Waits until the session is in one of the phases.
     #[track_caller]
     pub fn wait(&mut self, id: SessionId, phases: &[Phase]) -> SessionView {
-        let params =
-            WaitParams { session: id.to_string(), phases: phases.to_vec(), timeout_ms: Some(50_000) };
+        let params = WaitParams {
+            session: id.to_string(),
+            phases: phases.to_vec(),
+            activity: Vec::new(),
+            timeout_ms: Some(50_000),
+        };
         self.call::<SessionWait>(&params).unwrap_or_else(|refusal| {
             panic!("{id} never came to {phases:?}: {refusal}; it is {:?}", self.get(id))
         })

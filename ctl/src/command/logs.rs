@@ -209,6 +209,7 @@ fn await_news(history: &mut History, named: &SessionRef, seen: &SessionView) -> 
     let params = WaitParams {
         session: named.session.clone(),
         phases,
+        activity: Vec::new(),
         timeout_ms: timeout.map(|limit| limit.as_millis() as u64),
     };
     match history.daemon().call::<SessionWait>(&params) {

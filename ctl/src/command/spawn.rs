@@ -172,7 +172,12 @@ impl Args {
             return attached(context, &place, &session, detach_key);
         }
         if wait {
-            let params = WaitParams { session: session.id.to_string(), phases: Vec::new(), timeout_ms: None };
+            let params = WaitParams {
+                session: session.id.to_string(),
+                phases: Vec::new(),
+                activity: Vec::new(),
+                timeout_ms: None,
+            };
             session = context.daemon()?.call::<SessionWait>(&params)?;
             context.out.result(&OneSession { session: &session }, || told(&session))?;
             return Ok(exit_status(&session));
@@ -289,6 +294,7 @@ fn ended_already(context: &Context, session: &SessionView) -> Result<Option<Sess
     let params = WaitParams {
         session: id.clone(),
         phases: Vec::new(),
+        activity: Vec::new(),
         timeout_ms: Some(END_LIMIT.as_millis() as u64),
     };
     let ended = match daemon.call::<SessionWait>(&params) {

@@ -82,6 +82,7 @@ impl Args {
         let params = WaitParams {
             session: self.session,
             phases: self.until.phases,
+            activity: Vec::new(),
             timeout_ms: self.timeout.map(|limit| limit.as_millis() as u64),
         };
         let session = context.daemon()?.call::<SessionWait>(&params).map_err(|failure| match failure {

@@ -10,8 +10,10 @@ use delight_proto::api::method::{DaemonStopResult, PromptResult, SendResult};
 use delight_proto::id::SessionId;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::SessionView;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::oneshot;
 
+use crate::session::Mail;
 use crate::supervisor::Changes;
 
 /// An answer as the API sees it, from whichever reducer it came.
@@ -58,8 +60,8 @@ impl From<session::Answer> for Told {
 
 struct Owed {
     to: oneshot::Sender<Result<Told, Refusal>>,
-    /// The session that has the question now.
-    session: Option<SessionId>,
+    /// The session that has the question now, and its mailbox.
+    session: Option<(SessionId, mpsc::WeakSender<Mail>)>,
 }
 
 /// All open tickets. Cheap to clone.
@@ -90,14 +92,41 @@ impl Tickets {
         (Ticket(number), answer)
     }
 
-    /// Notes that the session has the question now.
-    pub(crate) fn hand_to(&self, ticket: Ticket, session: SessionId) {
-        if let Some(owed) = self.lock().1.get_mut(&ticket.0) {
-            owed.session = Some(session);
+    /// Notes that the session has the question now. Whether somebody still waits for the answer.
+    pub(crate) fn hand_to(&self, ticket: Ticket, session: SessionId, mailbox: &mpsc::Sender<Mail>) -> bool {
+        match self.lock().1.get_mut(&ticket.0) {
+            Some(owed) => {
+                owed.session = Some((session, mailbox.downgrade()));
+                true
+            }
+            None => ticket == Ticket::NOBODY,
         }
     }
 
-    /// Answers. The second answer to a ticket would be a fault of a reducer; it is logged and goes nowhere.
+    /// Whoever held the ticket has gone: the session that has the question is told. Nothing happens to one that is
+    /// answered.
+    fn abandon(&self, ticket: Ticket) {
+        let owed = self.lock().1.remove(&ticket.0);
+        let Some((_, mailbox)) = owed.and_then(|owed| owed.session) else { return };
+        let Some(mailbox) = mailbox.upgrade() else { return };
+        let mail = Box::new(session::Input::Abandoned { ticket });
+        if let Err(TrySendError::Full(mail)) = mailbox.try_send(mail)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(async move {
+                // A session that ends meanwhile keeps nobody waiting.
+                let _ = mailbox.send(mail).await;
+            });
+        }
+    }
+
+    /// Says that the holder of this ticket may leave without a word: when this is dropped before the answer came, the
+    /// ticket is abandoned.
+    pub(crate) fn held(&self, ticket: Ticket) -> Holding<'_> {
+        Holding { tickets: self, ticket }
+    }
+
+    /// Answers. A ticket that is not open was abandoned on the way of its answer, which goes nowhere.
     pub(crate) fn answer(&self, ticket: Ticket, result: Result<Told, Refusal>) {
         if ticket == Ticket::NOBODY {
             return;
@@ -106,7 +135,7 @@ impl Tickets {
         match owed {
             // A caller that has gone does not hear it.
             Some(owed) => drop(owed.to.send(result)),
-            None => tracing::error!(ticket = ticket.0, "a ticket was answered twice"),
+            None => tracing::debug!(ticket = ticket.0, "nobody waits for an answer any more"),
         }
     }
 
@@ -116,7 +145,7 @@ impl Tickets {
         let numbers: Vec<u64> = open
             .1
             .iter()
-            .filter(|(_, owed)| owed.session == Some(session))
+            .filter(|(_, owed)| owed.session.as_ref().is_some_and(|(id, _)| *id == session))
             .map(|(number, _)| *number)
             .collect();
         for number in numbers {
@@ -138,5 +167,18 @@ impl Tickets {
                     .fix("start it again (delightctl up) and ask again");
             drop(owed.to.send(Err(refusal)));
         }
+    }
+}
+
+/// See [`Tickets::held`].
+#[derive(Debug)]
+pub(crate) struct Holding<'a> {
+    tickets: &'a Tickets,
+    ticket: Ticket,
+}
+
+impl Drop for Holding<'_> {
+    fn drop(&mut self) {
+        self.tickets.abandon(self.ticket);
     }
 }

@@ -11,7 +11,7 @@ use delight_proto::api::method::{
     DaemonStatus, DaemonStatusResult, DaemonStop, EventsParams, EventsResult, Hello, Method, OutputParams,
     OutputResult, RemovedResult, SendParams, SendResult, SessionEvents, SessionGet, SessionList,
     SessionListResult, SessionOutput, SessionRemove, SessionRename, SessionResize, SessionResume,
-    SessionSend, SessionSpawn, SessionStop, SessionWait, SpawnParams, Subscribe,
+    SessionSend, SessionSpawn, SessionStop, SessionWait, SpawnParams, Subscribe, WaitParams,
 };
 use delight_proto::id::SessionId;
 use delight_proto::refusal::{Code, Refusal};
@@ -22,7 +22,7 @@ use tokio::task::spawn_blocking;
 use super::outgoing::Room;
 use super::request::raw;
 use super::routes::routes;
-use super::{Daemon, agent, output, policy, wait, workdir};
+use super::{Daemon, agent, output, policy, workdir};
 use crate::actor::Told;
 use crate::store::read_events;
 
@@ -65,7 +65,8 @@ routes! { caller, room;
     SessionSend(params) => raw(&caller.send(params).await?),
     SessionResize(params) => caller.view(params.session, Command::Resize { size: params.size }).await,
     SessionWait(params) => {
-        wait::wait(params, |selector, command| caller.ask(Ask::To { selector, command })).await
+        let WaitParams { session, phases, activity, timeout_ms } = params;
+        caller.view(session, Command::Wait { phases, activity, timeout_ms }).await
     },
     SessionStop(params) => {
         let stop = Command::Stop { kill: params.kill, grace_ms: params.grace_ms };

@@ -12,7 +12,6 @@ mod policy;
 mod request;
 mod routes;
 mod subscription;
-mod wait;
 pub(crate) mod workdir;
 
 use std::sync::Arc;

@@ -50,10 +50,16 @@ impl SupervisorBody {
                 self.deliver(id, Ticket::NOBODY, Box::new(SessionInput::Happened(Happening::Restore)));
             }
             Effect::Deliver { id, ticket, origin, command } => {
-                self.shared.tickets.hand_to(ticket, id);
+                let mailbox = self.sessions.get(&id);
+                let waited_for =
+                    mailbox.is_none_or(|mailbox| self.shared.tickets.hand_to(ticket, id, mailbox));
                 let must_arrive = ticket == Ticket::NOBODY || command.must_arrive();
                 let mail = Box::new(SessionInput::Asked { ticket, origin, command });
                 self.deliver(id, if must_arrive { Ticket::NOBODY } else { ticket }, mail);
+                if !waited_for {
+                    // It has left before the question was here. What was asked is done all the same.
+                    self.deliver(id, Ticket::NOBODY, Box::new(SessionInput::Abandoned { ticket }));
+                }
             }
             Effect::Close { id } => drop(self.sessions.remove(&id)),
             Effect::Broadcast(change) => self.changes.send(change),

@@ -45,9 +45,10 @@ impl Supervision {
 
     /// Asks and waits for the answer.
     ///
-    /// Dropping the future drops the answer, not the question.
+    /// Dropping the future drops the answer, not the question: what was begun goes on, and nothing waits for it.
     pub(crate) async fn ask(&self, origin: Origin, request: Request) -> Result<Told, Refusal> {
         let (ticket, answer) = self.tickets.open();
+        let _holding = self.tickets.held(ticket);
         self.put(ticket, origin, request).await;
         answer.await.unwrap_or_else(|_| Err(ended()))
     }

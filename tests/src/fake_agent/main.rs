@@ -6,7 +6,9 @@
 
 #![forbid(unsafe_op_in_unsafe_fn)]
 
+mod conversation;
 mod perform;
+mod remote;
 mod script;
 
 use std::io::{Read, Write};
@@ -14,6 +16,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use delight_proto::id::ConversationId;
+
+use conversation::Conversation;
 
 /// A FAKE agent for trying and testing delight. It has no model and no network: it does what its script says.
 #[derive(Parser)]
@@ -22,9 +27,34 @@ struct Arguments {
     /// The script itself.
     #[arg(long, value_name = "TEXT", conflicts_with = "file")]
     script: Option<String>,
+    /// Speak with a program, not with a person: newline-delimited JSON on standard input and output.
+    #[arg(long)]
+    remote: bool,
+    /// The conversation to go on with; remembered in ~/.delight-fake-agent.
+    #[arg(long, value_name = "ID")]
+    conversation: Option<ConversationId>,
+    /// The model, which there is none of.
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// The permission mode.
+    #[arg(long, value_name = "NAME")]
+    permission_mode: Option<String>,
+    /// Say that it cannot serve when started local, or remote.
+    #[arg(long, value_name = "local|remote")]
+    refuse: Option<Mode>,
+    /// Fail before it serves when started local, or remote.
+    #[arg(long, value_name = "local|remote")]
+    fail: Option<Mode>,
     /// A file that holds the script. Without either: `say ready; read; repeat`.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
+}
+
+/// How it can be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Mode {
+    Local,
+    Remote,
 }
 
 /// What it does without a script: answers lines.
@@ -43,6 +73,25 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<u8, Box<dyn std::error::Error>> {
+    let mode = if arguments.remote { Mode::Remote } else { Mode::Local };
+    if arguments.fail == Some(mode) {
+        // A failing program's last words go where they always do.
+        let _ = writeln!(std::io::stderr(), "it was told to fail\nand it does");
+        return Ok(4);
+    }
+    if arguments.remote {
+        let start = remote::Start {
+            conversation: arguments.conversation.clone(),
+            model: arguments.model.clone(),
+            permission_mode: arguments.permission_mode.clone(),
+            refuse: arguments.refuse == Some(Mode::Remote),
+        };
+        return Ok(remote::converse(&start)?);
+    }
+    if arguments.refuse == Some(Mode::Local) {
+        return Err("it was told to refuse".into());
+    }
+    let conversation = arguments.conversation.as_ref().map(Conversation::open).transpose()?;
     let text = match (&arguments.script, &arguments.file) {
         (Some(text), _) => text.clone(),
         (None, None) => DEFAULT_SCRIPT.to_owned(),
@@ -56,5 +105,5 @@ fn run(arguments: &Arguments) -> Result<u8, Box<dyn std::error::Error>> {
         }
     };
     let statements = script::parse(&text).map_err(|bad| format!("the script is wrong: {bad}"))?;
-    Ok(perform::perform(&statements)?)
+    Ok(perform::perform(&statements, conversation.as_ref())?)
 }

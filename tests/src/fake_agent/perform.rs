@@ -10,6 +10,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 use nix::unistd;
 
+use crate::conversation::Conversation;
 use crate::script::{Query, Statement};
 
 /// Longest line `read` and `ask` take, in bytes.
@@ -22,7 +23,7 @@ const MAX_ANSWER: usize = 256;
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 /// Runs the statements in order and returns the status to end with.
-pub(crate) fn perform(script: &[Statement]) -> io::Result<u8> {
+pub(crate) fn perform(script: &[Statement], conversation: Option<&Conversation>) -> io::Result<u8> {
     let mut out = io::stdout().lock();
     let mut at = 0;
     while let Some(statement) = script.get(at) {
@@ -79,6 +80,23 @@ pub(crate) fn perform(script: &[Statement]) -> io::Result<u8> {
             Statement::Orphan => {
                 unistd::setsid()?;
                 writeln!(out, "{}", start("hang", Stdio::null())?)?;
+            }
+            Statement::Turns => match conversation {
+                Some(conversation) => writeln!(out, "turns: {}", conversation.turns())?,
+                None => writeln!(out, "turns: no conversation")?,
+            },
+            Statement::Err(text) => writeln!(io::stderr(), "{text}")?,
+            Statement::Think(_)
+            | Statement::Tool { .. }
+            | Statement::Write(_)
+            | Statement::Look(_)
+            | Statement::Question(_)
+            | Statement::Request(_)
+            | Statement::Withdraw
+            | Statement::Await
+            | Statement::Huge(_)
+            | Statement::Deaf => {
+                return Err(io::Error::other("the script has a statement that only --remote understands"));
             }
             Statement::Pause(time) => std::thread::sleep(*time),
             Statement::Hang => loop {
@@ -217,7 +235,7 @@ fn ask_terminal(out: &mut impl Write, query: Query) -> io::Result<()> {
 }
 
 /// This program again, with another script.
-fn myself(script: &str) -> Command {
+pub(crate) fn myself(script: &str) -> Command {
     let program = std::env::current_exe().unwrap_or_else(|_| "delight-fake-agent".into());
     let mut command = Command::new(program);
     command.args(["--script", script]);
@@ -225,20 +243,20 @@ fn myself(script: &str) -> Command {
 }
 
 /// Starts a child that is never waited for.
-fn start(script: &str, streams: Stdio) -> io::Result<u32> {
+pub(crate) fn start(script: &str, streams: Stdio) -> io::Result<u32> {
     let mut command = myself(script);
     command.stdin(Stdio::null()).stdout(streams);
     Ok(command.spawn()?.id())
 }
 
-fn ignore(signal: Signal) -> io::Result<()> {
+pub(crate) fn ignore(signal: Signal) -> io::Result<()> {
     // SAFETY: ignoring a signal installs no handler, so no code of ours runs in signal context.
     #[allow(unsafe_code)]
     unsafe { signal::signal(signal, SigHandler::SigIgn) }?;
     Ok(())
 }
 
-fn crash(signal: Signal) -> io::Result<()> {
+pub(crate) fn crash(signal: Signal) -> io::Result<()> {
     if !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
         // SAFETY: the default action is no code of ours.
         #[allow(unsafe_code)]

@@ -28,11 +28,27 @@ Statements, one a line or separated by `;`; `#` begins a comment line:
   ignore SIGNAL…        ignore signals (TERM HUP INT QUIT USR1 USR2)
   fork COUNT            start COUNT children that hang, print `forked: PID`, each
   daemon                start a child the classic way: fork, setsid, fork; print `daemon: PID`
+  turns                 print `turns: COUNT`: messages the conversation has had so far
+  err TEXT              print TEXT and a line end to standard error
   pause MILLISECONDS    wait
   hang                  wait for ever
   repeat                begin again with the first statement
   exit CODE             end with this status (the end of the script is `exit 0`)
-  crash SIGNAL          end by this signal (ABRT SEGV KILL TERM …)";
+  crash SIGNAL          end by this signal (ABRT SEGV KILL TERM …)
+
+With --remote it speaks newline-delimited JSON on pipes. A message that begins with `do ` is a script, any other is
+answered with `got: MESSAGE`. There `say` and the like are records of the conversation, `ask` asks for permission and
+waits, `lines` gives one record a line, `flood` records of 1 KiB, and these are understood, too:
+  think TEXT            a thought
+  tool NAME TEXT        a tool is used and done
+  write PATH            ask to write a file, and wait
+  look PATH             ask to read a file, and wait
+  question TEXT         ask for an answer, and wait
+  request TEXT          ask for permission, and go on
+  withdraw              take the oldest open request back
+  await                 wait until every open request is decided
+  huge BYTES            one line of so many bytes
+  deaf                  wait for ever and read nothing any more";
 
 /// One statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +76,21 @@ pub(crate) enum Statement {
     Daemon,
     /// What the middle process of `daemon` runs; not part of the documented language.
     Orphan,
+    Turns,
+    Err(String),
+    Think(String),
+    Tool {
+        name: String,
+        text: String,
+    },
+    Write(String),
+    Look(String),
+    Question(String),
+    Request(String),
+    Withdraw,
+    Await,
+    Huge(u64),
+    Deaf,
     Pause(Duration),
     Hang,
     Repeat,
@@ -166,6 +197,24 @@ fn statement(piece: &str) -> Result<Statement, String> {
         "say" => return Ok(Statement::Say(rest.to_owned())),
         "print" => return unescape(rest).map(Statement::Print),
         "ask" => return Ok(Statement::Ask(rest.to_owned())),
+        "err" => return Ok(Statement::Err(rest.to_owned())),
+        "think" => return Ok(Statement::Think(rest.to_owned())),
+        "write" => return Ok(Statement::Write(rest.to_owned())),
+        "look" => return Ok(Statement::Look(rest.to_owned())),
+        "question" => return Ok(Statement::Question(rest.to_owned())),
+        "request" => return Ok(Statement::Request(rest.to_owned())),
+        "tool" => {
+            let (name, text) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+            if name.is_empty() {
+                return Err("needs the name of a tool".to_owned());
+            }
+            return Ok(Statement::Tool { name: name.to_owned(), text: text.trim().to_owned() });
+        }
+        "turns" => Statement::Turns,
+        "withdraw" => Statement::Withdraw,
+        "await" => Statement::Await,
+        "huge" => Statement::Huge(number(words.next(), "how many bytes")?),
+        "deaf" => Statement::Deaf,
         "lines" => Statement::Lines {
             count: number(words.next(), "how many lines")?,
             rate: words.next().map(|word| number(Some(word), "lines a second")).transpose()?,
@@ -297,7 +346,7 @@ mod tests {
 
     #[test]
     fn every_verb_of_the_reference_is_understood() {
-        let verbs = REFERENCE.lines().skip(1).flat_map(|line| {
+        let verbs = REFERENCE.lines().filter(|line| line.starts_with("  ")).flat_map(|line| {
             let head = line.trim().split("  ").next().unwrap_or_default();
             head.split(" | ")
                 .map(|form| form.split(' ').next().unwrap_or_default().to_owned())

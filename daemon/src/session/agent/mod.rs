@@ -361,13 +361,18 @@ impl SessionBody {
             return None;
         }
         let control = Some(record.agent.control?);
+        let mut memory = record.agent.clone();
+        // What it was started with decides how its words are to be read, whatever is known by now.
+        memory.conversation.clone_from(&memory.launched.conversation);
+        memory.model.clone_from(&memory.launched.model);
+        memory.permission_mode.clone_from(&memory.launched.permission_mode);
         Some(Subject {
             shared: Arc::clone(&self.shared),
             id: self.id,
             generation,
             spec: Arc::new(record.spec.clone()),
             control,
-            memory: Arc::new(record.agent.clone()),
+            memory: Arc::new(memory),
             ended,
         })
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::wire;
-use crate::agent::AgentOptions;
+use crate::agent::{Activity, AgentOptions};
 use crate::event::Event;
 use crate::id::{RequestId, SessionId, SessionName};
 use crate::session::{Exit, Phase, RestartPolicy, SessionView, Size};
@@ -150,9 +150,12 @@ wire! {
     pub struct WaitParams {
         /// Which.
         pub session: String,
-        /// Any of these; empty: any phase in which nothing of it is alive.
+        /// Any of these; `activity` is empty, too: any phase in which nothing of it is alive.
         #[serde(default)]
         pub phases: Vec<Phase>,
+        /// Or until its agent does any of these; then also until nothing of it is alive.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        pub activity: Vec<Activity>,
         /// Give up after this many milliseconds with `timeout`; absent: wait for ever.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub timeout_ms: Option<u64>,
