@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use delight_proto::refusal::{Code, Refusal};
 use nix::fcntl::OFlag;
 
-use super::{Confined, not_a_file};
+use super::{Confined, not_a_file, open};
 
 impl Confined {
     /// Reads a file of at most `most` bytes.
@@ -27,6 +27,37 @@ impl Confined {
             return Err(too_large(&below, most));
         }
         Ok(bytes)
+    }
+
+    /// The path without links of a directory below.
+    ///
+    /// # Errors
+    /// See [`Confined::relative`]; `bad-params` when it is no directory.
+    pub(crate) fn directory(&self, path: &str) -> Result<PathBuf, Refusal> {
+        let below = self.relative(path)?;
+        let fd = self.reach(&below, open::directory())?;
+        Ok(open::real_path(&fd).unwrap_or_else(|| self.real.join(below)))
+    }
+
+    /// A path below, whole, after making sure that a program that is given it meets a file or a directory: nothing
+    /// to wait for, and nothing outside. A link may take its place before the program looks: this keeps a caller in,
+    /// not somebody who works in the directory at the same time.
+    ///
+    /// # Errors
+    /// As [`Confined::read`].
+    pub(crate) fn ordinary(&self, path: &str) -> Result<PathBuf, Refusal> {
+        let below = self.relative(path)?;
+        let found = File::from(self.reach(&below, OFlag::O_RDONLY)?).metadata();
+        if found.is_ok_and(|found| found.is_file() || found.is_dir()) {
+            Ok(self.real.join(below))
+        } else {
+            Err(not_a_file(&below))
+        }
+    }
+
+    /// What is out of bounds below, by relative paths.
+    pub(crate) fn kept_out(&self) -> Vec<PathBuf> {
+        self.denied.iter().filter_map(|path| path.strip_prefix(&self.real).ok().map(Path::to_owned)).collect()
     }
 
     /// An ordinary file, opened for reading. A pipe or device is neither waited for nor read.

@@ -11,6 +11,7 @@ use delight_proto::sync::rpc::{
 };
 use serde_json::{Value, json};
 
+use super::files::Scope;
 use super::{Remote, in_time, unexpected, words};
 use crate::actor::Told;
 
@@ -47,7 +48,7 @@ impl Remote {
             MachineRequest::ClaudeRewindPoints(_) | MachineRequest::CodexRewindPoints(_) => {
                 not_offered("going back in a conversation")
             }
-            MachineRequest::Files(request) => not_offered(request.method()),
+            MachineRequest::Files(request) => self.answer_files(Scope::Machine, request).await,
         }
     }
 

@@ -4,10 +4,13 @@
 //! and replay protection are the uplink's. Every answer means done, and every question is answered within its time.
 
 mod directory;
+mod files;
+mod fitting;
 mod machine;
 mod session;
 mod settings;
 mod spawn;
+mod tools;
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
@@ -19,11 +22,13 @@ use std::time::Duration;
 use delight_core::session::{Capabilities, Command};
 use delight_core::supervisor::Request;
 use delight_proto::id::SessionId;
+use delight_proto::place::Place;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::{Origin, SessionView};
 use delight_proto::sync::bounded::Id;
-use delight_proto::sync::rpc::{MachineRequest, Params, SessionRequest, answer};
+use delight_proto::sync::rpc::{FileRequest, MachineRequest, Params, SessionRequest, answer};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use crate::actor::Told;
 use crate::supervisor::Supervision;
@@ -32,14 +37,17 @@ pub(crate) use settings::RemoteSettings;
 
 /// Calls a machine answers, each under its own id. A name that is not registered keeps a phone waiting for the server's
 /// time limit, so what is not offered is registered too, and refused at once.
-pub(crate) const MACHINE_METHODS: &[&[&str]] = &[MachineRequest::METHODS];
+pub(crate) const MACHINE_METHODS: &[&[&str]] = &[MachineRequest::METHODS, FileRequest::METHODS];
 
 /// Calls a session answers, each under its own id.
-pub(crate) const SESSION_METHODS: &[&[&str]] = &[SessionRequest::METHODS];
+pub(crate) const SESSION_METHODS: &[&[&str]] = &[SessionRequest::METHODS, FileRequest::METHODS];
 
 /// How long a call may take here. The server gives up after 30 s, and a caller that has given up does not hear that it is
 /// still being done.
 const ANSWER_WITHIN: Duration = Duration::from_secs(25);
+
+/// Commands of phones that run at once: more than an app starts, fewer than would be felt.
+const ERRANDS: usize = 4;
 
 /// Answers once the server knows a session.
 pub(crate) type ServerIdSoon<'a> = Pin<Box<dyn Future<Output = Result<Id, Refusal>> + Send + 'a>>;
@@ -62,6 +70,8 @@ pub(crate) trait ServerIds: Send + Sync + std::fmt::Debug {
 pub(crate) struct Parts {
     pub(crate) supervision: Supervision,
     pub(crate) settings: RemoteSettings,
+    /// The daemon's own directories.
+    pub(crate) place: Place,
     /// The user's home directory.
     pub(crate) home: PathBuf,
     /// Session kinds there are.
@@ -78,6 +88,8 @@ struct Inner {
     parts: Parts,
     /// Spawns without a key of their own that were asked for lately.
     recent: Mutex<HashMap<[u8; 32], spawn::Recent>>,
+    /// Turns of commands.
+    errands: Semaphore,
 }
 
 impl std::ops::Deref for Remote {
@@ -91,7 +103,7 @@ impl std::ops::Deref for Remote {
 impl Remote {
     /// Answers with these.
     pub(crate) fn new(parts: Parts) -> Self {
-        Self(Arc::new(Inner { parts, recent: Mutex::default() }))
+        Self(Arc::new(Inner { parts, recent: Mutex::default(), errands: Semaphore::new(ERRANDS) }))
     }
 
     /// Answers a call to the machine. `method` is the name without the id, `device` who asks, for the log of events.

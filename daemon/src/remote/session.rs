@@ -5,11 +5,11 @@ use delight_proto::agent::{Control, Decision, Scope};
 use delight_proto::id::SessionId;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::Origin;
-use delight_proto::sync::rpc::{AgentControl, Decision as Finer, PermissionDecision, SessionRequest};
+use delight_proto::sync::rpc::{AgentControl, Decision as Finer, PermissionDecision, SessionRequest, answer};
 use serde_json::{Value, json};
 
 use super::machine::{not_offered, said};
-use super::{Remote, in_time, unexpected};
+use super::{Remote, files, in_time, unexpected, words};
 use crate::actor::Told;
 
 impl Remote {
@@ -43,7 +43,10 @@ impl Remote {
                 said(stopped.map(|_| json!({ "success": true, "message": "Session stopped" })))
             }
             SessionRequest::Goal(_) => not_offered("setting an agent's goal"),
-            SessionRequest::Files(request) => not_offered(request.method()),
+            SessionRequest::Files(request) => match self.get(id).await {
+                Ok(view) => self.answer_files(files::Scope::Session(view.cwd.into()), request).await,
+                Err(refusal) => answer::failed(&words(&refusal)),
+            },
         }
     }
 
