@@ -346,6 +346,7 @@ fn takes_long(name: &str) -> bool {
         method::SessionDecide::NAME,
         method::SessionSetMode::NAME,
         method::DaemonStop::NAME,
+        method::PairWait::NAME,
     ]
     .contains(&name)
 }

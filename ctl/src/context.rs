@@ -34,6 +34,6 @@ impl Context {
     /// # Errors
     /// It cannot be reached, found or started.
     pub(crate) fn daemon_or_start(&self, place: &Place) -> Result<(Connection, bool), Failure> {
-        launch::connect(place)
+        launch::connect(place, None)
     }
 }

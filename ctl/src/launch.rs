@@ -2,6 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -25,18 +26,18 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 /// Longest message on the readiness pipe: a refusal in one line.
 const MESSAGE_MAX: u64 = 64 << 10;
 
-/// A connection to the running daemon, or to one started now.
+/// A connection to the running daemon, or to one started now (then with a relay inside, if it is asked for).
 ///
 /// # Errors
 /// The daemon cannot be reached, found or started.
-pub(crate) fn connect(place: &Place) -> Result<(Connection, bool), Failure> {
+pub(crate) fn connect(place: &Place, relay: Option<SocketAddr>) -> Result<(Connection, bool), Failure> {
     let socket = place.control_socket();
     match Connection::open(&socket) {
         Ok(connection) => return Ok((connection, false)),
         Err(NoConnection::NobodyThere(_)) => {}
         Err(refused) => return Err(refused.into()),
     }
-    match start(place) {
+    match start(place, relay) {
         Ok(()) => Ok((Connection::open(&socket)?, true)),
         // Somebody else's `up` was quicker: its daemon holds the lock and will open the socket.
         Err(Failure::Refused(refusal)) if refusal.code == Code::Conflict || lock_is_held(place) => {
@@ -96,7 +97,7 @@ pub(crate) fn program() -> Result<PathBuf, Failure> {
 }
 
 /// Starts a daemon of its own session, away from this terminal, and waits until its API is open.
-fn start(place: &Place) -> Result<(), Failure> {
+fn start(place: &Place, relay: Option<SocketAddr>) -> Result<(), Failure> {
     let program = program()?;
     let log_path = place.daemon_log();
     let log = open_log(place)?;
@@ -110,6 +111,7 @@ fn start(place: &Place) -> Result<(), Failure> {
         .arg(&log_path)
         .arg("--ready-fd")
         .arg(ready_fd.to_string())
+        .args(relay.map(|address| ["--relay".to_owned(), address.to_string()]).into_iter().flatten())
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

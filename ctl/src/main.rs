@@ -17,6 +17,7 @@ mod logs;
 mod output;
 mod peer;
 mod place;
+mod qr;
 mod service;
 mod span;
 mod table;

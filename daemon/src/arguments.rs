@@ -1,13 +1,16 @@
 //! What `delightd` is told on its command line.
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+
+use crate::relay::USUAL_ADDRESS;
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
 delightd - keeps coding-agent and terminal sessions alive
 
-Usage: delightd [run] [--log-file PATH] [--ready-fd N]
+Usage: delightd [run] [--log-file PATH] [--ready-fd N] [--relay [ADDRESS:PORT]]
        delightd --help | --version
 
 It runs in the foreground, logs to standard error, and serves its owner's delightctl on a Unix socket.
@@ -16,6 +19,8 @@ SIGTERM and SIGINT end it; its sessions go on, and the next daemon finds them ag
 Options:
   --log-file PATH  log into this file (8 MiB, one older file is kept) instead of standard error
   --ready-fd N     write one line to this inherited descriptor: \"ready\", or the refusal as JSON
+  --relay [ADDRESS:PORT]
+                   run a sync server inside, for trying things out (default: 127.0.0.1:3005, this machine only)
   --help           this text
   --version        the version
 
@@ -37,6 +42,8 @@ pub(crate) enum Arguments {
         log_file: Option<PathBuf>,
         /// Say here when it is ready.
         ready_fd: Option<i32>,
+        /// Run a relay inside, here.
+        relay: Option<SocketAddr>,
     },
     /// Print the help.
     Help,
@@ -49,10 +56,22 @@ pub(crate) enum Arguments {
 /// # Errors
 /// A line that says what is wrong.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Arguments, String> {
-    let (mut log_file, mut ready_fd) = (None, None);
-    let mut arguments = arguments;
+    let (mut log_file, mut ready_fd, mut relay) = (None, None, None);
+    let mut arguments = arguments.peekable();
     let mut first = true;
     while let Some(argument) = arguments.next() {
+        if argument == "--relay" {
+            let given = arguments.next_if(|next| !next.to_string_lossy().starts_with('-'));
+            relay = Some(match given {
+                None => USUAL_ADDRESS,
+                Some(text) => {
+                    let address = text.to_str().and_then(|text| text.parse().ok());
+                    address.ok_or("--relay must be an address and a port, such as 127.0.0.1:3005")?
+                }
+            });
+            first = false;
+            continue;
+        }
         let mut value = |name: &str| arguments.next().ok_or_else(|| format!("{name} needs a value"));
         match argument.to_str() {
             Some("run") if first => {}
@@ -74,7 +93,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Argumen
         }
         first = false;
     }
-    Ok(Arguments::Run { log_file, ready_fd })
+    Ok(Arguments::Run { log_file, ready_fd, relay })
 }
 
 #[cfg(test)]
@@ -87,13 +106,23 @@ mod tests {
 
     #[test]
     fn run_is_the_default() {
-        let plain = Ok(Arguments::Run { log_file: None, ready_fd: None });
+        let plain = Ok(Arguments::Run { log_file: None, ready_fd: None, relay: None });
         assert_eq!(of(""), plain);
         assert_eq!(of("run"), plain);
         assert_eq!(
             of("run --log-file /l --ready-fd 7"),
-            Ok(Arguments::Run { log_file: Some("/l".into()), ready_fd: Some(7) })
+            Ok(Arguments::Run { log_file: Some("/l".into()), ready_fd: Some(7), relay: None })
         );
+        let relay = |text| {
+            of(text).map(|arguments| match arguments {
+                Arguments::Run { relay, .. } => relay,
+                _ => None,
+            })
+        };
+        assert_eq!(relay("run --relay"), Ok(Some(USUAL_ADDRESS)));
+        assert_eq!(relay("--relay --ready-fd 7"), Ok(Some(USUAL_ADDRESS)));
+        assert_eq!(relay("--relay 0.0.0.0:1 --ready-fd 7"), Ok(Some("0.0.0.0:1".parse().unwrap())));
+        assert!(relay("--relay somewhere").is_err());
     }
 
     #[test]

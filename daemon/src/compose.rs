@@ -17,9 +17,11 @@ use crate::actor::{Clock, Tickets, wall_ms};
 use crate::adapters::{Adapters, Environment, Machine, agents_config};
 use crate::api::{self, Daemon, listener};
 use crate::config::Config;
+use crate::keys::{Keys, Linking};
 use crate::lifecycle::notify::{self, ReadyPipe};
 use crate::lifecycle::single;
 use crate::process::{identity, launch::Launcher, reap};
+use crate::relay::Embedded;
 use crate::session::Shared;
 use crate::supervisor::{self, Ended, Supervision, run_supervisor};
 use crate::{paths, store};
@@ -92,12 +94,22 @@ pub(crate) async fn run(
     let supervision = Supervision::new(mail, tickets.clone());
     let mut deciding = tokio::spawn(run_supervisor(boot, shared, Clock::start(), mailbox, ready));
 
+    let linking = Linking::new(Keys::open(&place), config.server.clone());
+    let relay = match &config.relay {
+        Some(settings) => Some(Embedded::start(&place, settings.listen).await),
+        None => None,
+    };
+    if let Some(url) = relay.as_ref().and_then(|relay| relay.status().url.clone()) {
+        linking.relay_runs(url);
+    }
     let (end, ending) = watch::channel(false);
     let daemon = Arc::new(Daemon {
         supervision: supervision.clone(),
         store: store.clone(),
         place: place.clone(),
         adapters: adapters.clone(),
+        linking,
+        relay: relay.as_ref().map(|relay| relay.status().clone()),
         started_ms,
     });
     let mut opening = Some((restored, daemon, ending));
@@ -127,6 +139,9 @@ pub(crate) async fn run(
         // A panic of the server is logged by the runtime; the daemon ends anyhow.
         let _ = server.await;
         drop(file);
+    }
+    if let Some(relay) = relay {
+        relay.end().await;
     }
     store.close().await;
     match ended {

@@ -8,6 +8,7 @@ use delight_proto::refusal::{Code, Refusal};
 use serde::Deserialize;
 
 use crate::keys::ServerSettings;
+use crate::relay::RelaySettings;
 use crate::remote::RemoteSettings;
 
 /// Largest configuration file read: it holds a handful of lines.
@@ -27,6 +28,8 @@ pub(crate) struct Config {
     pub(crate) log: String,
     /// The sync server.
     pub(crate) server: ServerSettings,
+    /// The relay inside the daemon; absent: none.
+    pub(crate) relay: Option<RelaySettings>,
     /// What a phone may do.
     pub(crate) remote: RemoteSettings,
 }
@@ -38,6 +41,7 @@ impl Default for Config {
             max_live: 1_000,
             log: "info".to_owned(),
             server: ServerSettings::default(),
+            relay: None,
             remote: RemoteSettings::default(),
         }
     }

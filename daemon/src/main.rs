@@ -8,15 +8,16 @@ mod adapters;
 mod api;
 mod arguments;
 mod compose;
+mod config;
 #[allow(dead_code)] // The file editor and the calls of phones use it.
 mod confined;
-mod config;
-#[allow(dead_code)] // The uplink uses it.
+#[allow(dead_code)] // The uplink uses the rest of it.
 mod keys;
 mod lifecycle;
 mod paths;
 mod policy;
 mod process;
+mod relay;
 #[allow(dead_code)] // The uplink uses it.
 mod remote;
 mod session;
@@ -26,20 +27,22 @@ mod supervisor;
 mod testing;
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
 use arguments::Arguments;
 use delight_proto::refusal::{Code, Refusal};
 use lifecycle::{logs, notify::ReadyPipe, ready_fd};
+use relay::RelaySettings;
 
 /// Threads for what blocks: starting holders, looking at directories, reading journals. More than the cores, because a
 /// hung network file system holds one.
 const BLOCKING_THREADS: usize = 16;
 
 fn main() -> ExitCode {
-    let (log_file, ready) = match arguments::parse(std::env::args_os().skip(1)) {
-        Ok(Arguments::Run { log_file, ready_fd }) => (log_file, ready_fd),
+    let (log_file, ready, relay) = match arguments::parse(std::env::args_os().skip(1)) {
+        Ok(Arguments::Run { log_file, ready_fd, relay }) => (log_file, ready_fd, relay),
         Ok(Arguments::Help) => return print(arguments::HELP),
         Ok(Arguments::Version) => return print(concat!("delightd ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(reason) => {
@@ -54,7 +57,7 @@ fn main() -> ExitCode {
             return ExitCode::from(Code::BadParams.exit_status());
         }
     };
-    match run(log_file.as_deref(), &mut ready_pipe) {
+    match run(log_file.as_deref(), relay, &mut ready_pipe) {
         Ok(()) => ExitCode::SUCCESS,
         Err(refusal) => {
             let mut text = format!("delightd: {refusal}");
@@ -69,12 +72,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(log_file: Option<&Path>, ready_pipe: &mut ReadyPipe) -> Result<(), Refusal> {
+fn run(
+    log_file: Option<&Path>,
+    relay: Option<SocketAddr>,
+    ready_pipe: &mut ReadyPipe,
+) -> Result<(), Refusal> {
     let failed = |what: &str, e: std::io::Error| Refusal::new(Code::Internal, what.to_owned(), e.to_string());
     let program = std::env::current_exe().map_err(|e| failed("the daemon's own path is not known", e))?;
     let place = paths::resolve()?;
     paths::prepare(&place)?;
-    let config = config::load(&place.config)?;
+    let mut config = config::load(&place.config)?;
+    if let Some(listen) = relay {
+        config.relay = Some(RelaySettings { listen });
+    }
     let filter = std::env::var("DELIGHT_LOG").unwrap_or_else(|_| config.log.clone());
     logs::start(&filter, log_file).map_err(|e| failed("the log cannot be written", e))?;
     // So that no directory is held busy, neither by the daemon nor by the holders it starts.

@@ -18,7 +18,14 @@ const MAY_KNOW: &[(&str, &str, &[&str])] = &[
     (
         "delightd",
         "daemon",
-        &["delight-proto", "delight-core", "delight-journal", "delight-crypto", "delight-transport"],
+        &[
+            "delight-proto",
+            "delight-core",
+            "delight-journal",
+            "delight-crypto",
+            "delight-transport",
+            "delight-relay",
+        ],
     ),
     ("delight-transport", "daemon/transport", &[]),
     ("delightctl", "ctl", &["delight-proto"]),

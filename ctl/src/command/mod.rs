@@ -1,17 +1,20 @@
 //! The commands, one file each.
 
+pub(crate) mod account;
 pub(crate) mod agent_control;
 pub(crate) mod agents;
 pub(crate) mod attach;
 mod batch;
 pub(crate) mod completions;
 pub(crate) mod decide;
+pub(crate) mod devices;
 pub(crate) mod down;
 pub(crate) mod events;
 pub(crate) mod kill;
 pub(crate) mod list;
 pub(crate) mod logs;
 pub(crate) mod next;
+pub(crate) mod pair;
 pub(crate) mod permissions;
 pub(crate) mod policy;
 pub(crate) mod rename;
@@ -24,6 +27,7 @@ pub(crate) mod show;
 pub(crate) mod spawn;
 pub(crate) mod status;
 pub(crate) mod stop;
+pub(crate) mod unpair;
 pub(crate) mod up;
 pub(crate) mod wait;
 pub(crate) mod why;

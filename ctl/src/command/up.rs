@@ -1,21 +1,29 @@
 //! `up`: a daemon runs.
 
-use delight_proto::api::method::{DaemonStatus, Empty};
+use std::net::SocketAddr;
+
+use delight_proto::api::method::{DaemonStatus, Empty, RelayStatus, UplinkStatus};
+use delight_proto::refusal::{Code, Refusal};
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Tone;
-use crate::text;
+use crate::{launch, text};
 
 /// Start the daemon, if it does not run yet
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 It goes on after you log out only where the system allows that: see `delightctl service install`.
 
-Example:
-  delightctl up")]
-pub(crate) struct Args {}
+Examples:
+  delightctl up
+  delightctl up --relay        with a sync server inside, to try phones and other machines")]
+pub(crate) struct Args {
+    /// Run a sync server inside the daemon, for trying things out; default: 127.0.0.1:3005, this machine only
+    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:3005")]
+    relay: Option<SocketAddr>,
+}
 
 #[derive(Serialize)]
 struct Document {
@@ -30,13 +38,23 @@ struct Document {
     live: u32,
     /// Whether a phone or server is paired.
     paired: bool,
+    /// That server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<String>,
+    /// The relay inside the daemon.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relay: Option<RelayStatus>,
 }
 
 impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<u8, Failure> {
         let place = context.place()?;
-        let (mut daemon, started) = context.daemon_or_start(&place)?;
+        let (mut daemon, started) = launch::connect(&place, self.relay)?;
         let status = daemon.call::<DaemonStatus>(&Empty {})?;
+        if self.relay.is_some() {
+            check_relay(status.relay.as_ref())?;
+        }
+        let server = daemon.call::<UplinkStatus>(&Empty {})?.server;
         let kinds = daemon.hello().map(|hello| hello.kinds.clone()).unwrap_or_default();
         let live = status.sessions.iter().filter(|(phase, _)| phase.is_live()).map(|(_, n)| n).sum();
         let document = Document {
@@ -47,14 +65,24 @@ impl Args {
             state_dir: status.state_dir,
             kinds,
             live,
-            paired: false,
+            paired: server.is_some(),
+            server,
+            relay: status.relay,
         };
         context.out.result(&document, || {
             let head = if started { "delightd is up" } else { "delightd was already running" };
             let next = if live == 0 { "delightctl spawn" } else { "delightctl list" };
+            let phone = match &document.server {
+                Some(server) => format!("paired, by {}", text::visible(server)),
+                None => "nothing is paired; everything works on this machine without it".to_owned(),
+            };
+            let relay = document.relay.as_ref().map_or_else(String::new, |relay| {
+                let state = relay.url.as_ref().unwrap_or(&relay.reason);
+                format!("  relay     {}\n", text::visible(state))
+            });
             format!(
                 "{} (version {}, pid {})\n  socket    {}\n  data      {}\n  sessions  {live} alive\n  kinds     {}\n  \
-                 phone     nothing is paired; everything works on this machine without it\nnext: {next}\n",
+                 phone     {phone}\n{relay}next: {next}\n",
                 context.out.paint(Tone::Good, head),
                 text::visible(&document.version),
                 document.pid,
@@ -64,5 +92,23 @@ impl Args {
             )
         })?;
         Ok(0)
+    }
+}
+
+/// A relay that was asked for runs, or the reason why not is told.
+fn check_relay(relay: Option<&RelayStatus>) -> Result<(), Refusal> {
+    match relay {
+        Some(RelayStatus { url: Some(_), .. }) => Ok(()),
+        Some(relay) => {
+            let refusal =
+                Refusal::new(Code::StartFailed, "the relay does not run; the daemon does", &relay.reason);
+            Err(refusal.fix("delightctl down, then delightctl up --relay with a free address"))
+        }
+        None => Err(Refusal::new(
+            Code::WrongState,
+            "there is no relay",
+            "the daemon was already running without one",
+        )
+        .fix("delightctl down, then delightctl up --relay; sessions go on meanwhile")),
     }
 }

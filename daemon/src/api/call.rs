@@ -22,7 +22,7 @@ use tokio::task::spawn_blocking;
 use super::outgoing::Room;
 use super::request::raw;
 use super::routes::routes;
-use super::{Daemon, agent, output, policy, workdir};
+use super::{Daemon, agent, link, output, policy, workdir};
 use crate::actor::Told;
 use crate::store::read_events;
 
@@ -40,7 +40,7 @@ pub(super) type Answer = Result<Box<RawValue>, Refusal>;
 
 /// Every method of the daemon.
 pub(super) fn served() -> Vec<String> {
-    let tables = [&[Hello::NAME, Subscribe::NAME][..], SERVED, agent::SERVED, policy::SERVED];
+    let tables = [&[Hello::NAME, Subscribe::NAME][..], SERVED, agent::SERVED, policy::SERVED, link::SERVED];
     tables.concat().into_iter().map(str::to_owned).collect()
 }
 
@@ -114,6 +114,9 @@ impl Caller {
             return answer;
         }
         if let Some(answer) = policy::call(self, request, room).await {
+            return answer;
+        }
+        if let Some(answer) = link::call(self, request, room).await {
             return answer;
         }
         Err(match request.method.as_str() {
@@ -208,6 +211,7 @@ impl Caller {
                 max_live: counts.max_live,
                 adopted: counts.adopted,
                 quarantined: counts.quarantined,
+                relay: self.daemon.relay.clone(),
             }),
             other => Err(mismatch(&other)),
         }

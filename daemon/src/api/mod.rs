@@ -4,6 +4,7 @@ mod agent;
 mod call;
 mod connection;
 mod lines;
+mod link;
 pub(crate) mod listener;
 mod outgoing;
 mod output;
@@ -17,12 +18,14 @@ pub(crate) mod workdir;
 use std::sync::Arc;
 use std::time::Duration;
 
+use delight_proto::api::method::RelayStatus;
 use delight_proto::place::Place;
 use tokio::net::UnixListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::adapters::Adapters;
+use crate::keys::Linking;
 use crate::store::Store;
 use crate::supervisor::Supervision;
 
@@ -41,6 +44,10 @@ pub(crate) struct Daemon {
     pub(crate) place: Place,
     /// Session kinds there are.
     pub(crate) adapters: Adapters,
+    /// The account and its keys.
+    pub(crate) linking: Linking,
+    /// The relay inside the daemon, when one was asked for.
+    pub(crate) relay: Option<RelayStatus>,
     /// Unix milliseconds of the daemon's start.
     pub(crate) started_ms: u64,
 }

@@ -14,6 +14,7 @@ use super::*;
 use crate::actor::{Clock, Tickets};
 use crate::adapters::agents_config::AgentsConfig;
 use crate::adapters::{Adapters, Environment, Machine};
+use crate::keys::{Keys, ServerSettings};
 use crate::process::launch::Launcher;
 use crate::session::Shared;
 use crate::supervisor::run_supervisor;
@@ -82,6 +83,8 @@ impl Server {
                     store: store.clone(),
                     place: place.clone(),
                     adapters: adapters.clone(),
+                    linking: Linking::new(Keys::open(&place), ServerSettings::default()),
+                    relay: None,
                     started_ms: 1,
                 });
                 let (listener, _file) = listener::bind(&place.control_socket()).unwrap();

@@ -6,6 +6,8 @@
 
 mod file;
 mod fresh;
+mod linking;
+mod pairing;
 mod server;
 mod settings;
 
@@ -21,6 +23,7 @@ use delight_transport::secret::Token;
 use tokio::sync::watch;
 
 pub(crate) use fresh::{bytes, fresh, hex};
+pub(crate) use linking::Linking;
 #[allow(unused_imports)] // The uplink uses it.
 pub(crate) use server::{call, connect, login};
 pub(crate) use settings::ServerSettings;

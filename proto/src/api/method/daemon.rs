@@ -53,6 +53,21 @@ wire! {
         pub adopted: u32,
         /// Registry records it could not read and set aside, with the reason.
         pub quarantined: Vec<String>,
+        /// The relay inside the daemon, when one was asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub relay: Option<RelayStatus>,
+    }
+
+    /// The sync server that runs inside the daemon.
+    pub struct RelayStatus {
+        /// Where it was to listen, and, when it runs, where it does.
+        pub listen: String,
+        /// Its URL on this machine, when it runs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub url: Option<String>,
+        /// Why it does not run; empty when it does.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        pub reason: String,
     }
 
     /// See [`DaemonStop`].

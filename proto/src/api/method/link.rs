@@ -36,7 +36,7 @@ wire! {
     pub struct AccountResult {
         /// The server's URL.
         pub server: String,
-        /// The account's public key, hexadecimal.
+        /// The account's public content key in hexadecimal: the same on all of its machines.
         pub account: String,
         /// This machine's id.
         pub machine: String,
@@ -70,12 +70,12 @@ wire! {
     pub struct PairBeginResult {
         /// Which pairing, for `pair.wait`.
         pub pairing: String,
+        /// The server the phone must use, too.
+        pub server: String,
         /// The link Happy's app scans.
         pub happy_link: String,
-        /// Our link, with the server in it.
+        /// Our own.
         pub link: String,
-        /// Six digits both sides show: the same on both, or somebody is in between.
-        pub number: String,
         /// Unix milliseconds when it is over.
         pub expires_ms: u64,
     }
@@ -84,6 +84,24 @@ wire! {
     pub struct PairWaitParams {
         /// Of `pair.begin`.
         pub pairing: String,
+    }
+
+    /// See [`PairWait`].
+    pub struct PairWaitResult {
+        /// The account this machine belongs to now.
+        pub account: AccountResult,
+        /// Six digits: the phone shows the same, or somebody is in between. They depend on the phone's account, so nobody
+        /// knows them before it answered.
+        pub number: String,
+    }
+
+    /// See [`Unpair`].
+    pub struct UnpairResult {
+        /// Whether the server has taken the machine off its list.
+        pub told: bool,
+        /// Why it has not; empty when it has.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        pub reason: String,
     }
 
     /// See [`DeviceList`].

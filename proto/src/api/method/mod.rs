@@ -138,13 +138,13 @@ methods! {
     /// Begins pairing: a link for a phone, good once and for two minutes. A second one replaces the first.
     PairBegin = "pair.begin" (PairBeginParams) -> PairBeginResult;
     /// Answers when the pairing is done or over.
-    PairWait = "pair.wait" (PairWaitParams) -> AccountResult;
+    PairWait = "pair.wait" (PairWaitParams) -> PairWaitResult;
     /// Gives up the pairing under way.
     PairCancel = "pair.cancel" (Empty) -> Empty;
     /// Machines and apps of the account, as far as the server knows them.
     DeviceList = "device.list" (Empty) -> DeviceListResult;
-    /// Ends the link: the machine is taken off the server and its keys are deleted here.
-    Unpair = "unpair" (Empty) -> Empty;
+    /// Ends the link: the machine is taken off the server, if that can be reached, and its keys are deleted here.
+    Unpair = "unpair" (Empty) -> UnpairResult;
     /// Notifications of session changes on this connection from now on.
     Subscribe = "subscribe" (SubscribeParams) -> SubscribeResult;
 }
