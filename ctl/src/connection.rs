@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -202,16 +202,53 @@ impl Connection {
         }
     }
 
+    /// To be polled for reading by who must not wait: then [`Self::take_arrived`].
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    /// Files what has arrived, without waiting. `false`: the daemon has closed the connection.
+    ///
+    /// # Errors
+    /// A connection that broke, or a line that cannot be read.
+    pub(crate) fn take_arrived(&mut self) -> Result<bool, Failure> {
+        if self.polled(PollTimeout::ZERO)? && !self.read_more()? {
+            return Ok(false);
+        }
+        while self.buffer[self.taken..].contains(&b'\n') {
+            self.take_line()?;
+        }
+        self.buffer.drain(..self.taken);
+        self.taken = 0;
+        if self.buffer.len() > MAX_LINE {
+            return Err(garbled("it sent a line longer than the protocol allows").into());
+        }
+        Ok(true)
+    }
+
+    /// The next change that was filed.
+    pub(crate) fn next_change(&mut self) -> Option<Change> {
+        (!self.changes.is_empty()).then(|| self.changes.remove(0))
+    }
+
+    /// The answer to a request, if it was filed.
+    pub(crate) fn take_answer(&mut self, number: RequestNumber) -> Option<Result<Box<RawValue>, Refusal>> {
+        self.early.remove(&number)
+    }
+
     /// Whether there is something to read, after at most `limit`.
     fn readable_within(&self, limit: Duration) -> Result<bool, Failure> {
         if self.buffer[self.taken..].contains(&b'\n') {
             return Ok(true);
         }
-        let limit = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+        self.polled(PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX))
+    }
+
+    fn polled(&self, limit: PollTimeout) -> Result<bool, Failure> {
         loop {
             match poll(&mut [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)], limit) {
                 Ok(ready) => return Ok(ready > 0),
-                // Nothing interrupts a command that waits but what ends or stops it.
+                // What ends or stops a command needs no answer here.
                 Err(Errno::EINTR) => {}
                 Err(e) => return Err(lost(&e.to_string()).into()),
             }

@@ -14,7 +14,8 @@ pub(crate) fn line(event: &Event, clock: &impl Fn(u64) -> String) -> String {
     format!("{:>4}  {}  {}", event.seq, clock(event.at_ms), text::visible(&words(&event.body)))
 }
 
-fn words(body: &EventBody) -> String {
+/// What happened, without number and time.
+pub(crate) fn words(body: &EventBody) -> String {
     match body {
         EventBody::Spawned { origin } => format!("spawned by {}", who(origin)),
         EventBody::HolderStarted { holder } => format!("holder started (pid {})", holder.process.pid),

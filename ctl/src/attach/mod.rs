@@ -1,12 +1,17 @@
 //! Attaching this terminal to a session.
 
+mod desk;
 mod detach;
+mod driving;
 mod guard;
 mod notices;
 mod relay;
 mod reset;
 mod signals;
+mod takeback;
 pub(crate) mod terminal;
+mod transcript;
+mod watching;
 
 use std::fs;
 use std::os::fd::AsRawFd;
@@ -18,11 +23,13 @@ use delight_proto::place::Place;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::SessionView;
 
+use self::desk::Desk;
 use self::notices::Notices;
 use self::relay::{Left, Relay};
 use self::signals::Signals;
 use self::terminal::RawTerminal;
 use crate::command::wait::shell_status;
+use crate::connection::Connection;
 use crate::failure::{Failure, system};
 use crate::holder::{self, Greeting};
 use crate::keys::DetachKey;
@@ -68,7 +75,12 @@ pub(crate) fn run(place: &Place, session: &SessionView, wish: &Wish) -> Result<u
         .holder
         .as_ref()
         .map_or_else(|| place.holder_socket(session.id), |holder| PathBuf::from(&holder.socket));
-    attached(&Target { id: session.id, handle, title: view::title(session), socket }, wish)
+    let desk = session.agent.is_some().then(|| {
+        let control = place.control_socket();
+        let reach = Box::new(move || Connection::open(&control).map_err(Failure::from));
+        Desk::new(reach, session.clone())
+    });
+    attached(&Target { id: session.id, handle, title: view::title(session), socket }, wish, desk)
 }
 
 /// Attaches to a session's holder while no daemon runs, by ID or unique prefix.
@@ -88,7 +100,7 @@ pub(crate) fn run_without_daemon(
     };
     note(&format!("no daemon is running; attaching to the session directly (next: {})\n", "delightctl up"));
     let title = id.short().to_owned();
-    attached(&Target { id: *id, handle: title.clone(), title, socket: place.holder_socket(*id) }, wish)
+    attached(&Target { id: *id, handle: title.clone(), title, socket: place.holder_socket(*id) }, wish, None)
 }
 
 /// Sessions with a holder's socket that the ID or prefix fits.
@@ -104,7 +116,7 @@ fn sockets(dir: &Path, prefix: &str) -> Vec<SessionId> {
         .collect()
 }
 
-fn attached(target: &Target, wish: &Wish) -> Result<u8, Failure> {
+fn attached(target: &Target, wish: &Wish, mut desk: Option<Desk>) -> Result<u8, Failure> {
     terminal::require()?;
     if std::env::var("DELIGHT_SESSION_ID").is_ok_and(|inside| inside == target.id.as_str()) {
         return Err(Refusal::new(
@@ -118,6 +130,7 @@ fn attached(target: &Target, wish: &Wish) -> Result<u8, Failure> {
     let mut signals = Signals::new().map_err(|e| system("signals cannot be handled", e))?;
     let mut notices = Notices::default();
     let mut take = wish.take;
+    let mut kept = None;
     loop {
         let greeting = Greeting {
             client: "delightctl attach",
@@ -132,11 +145,21 @@ fn attached(target: &Target, wish: &Wish) -> Result<u8, Failure> {
                 "somebody else controlled the session: you were watching (attach with --take to control)",
             );
         }
-        let raw = RawTerminal::enter(&[line.stream.as_raw_fd()])?;
+        let raw = match kept.take() {
+            Some(raw) => raw,
+            None => RawTerminal::enter(&[line.stream.as_raw_fd()])?,
+        };
         raw.make_room(&headline(target, wish, welcome.control));
-        let mut relay = Relay::new(&mut line, &raw, &mut signals, &mut notices, wish, &welcome);
+        let mut relay =
+            Relay::new(&mut line, &raw, &mut signals, &mut notices, wish, &welcome, desk.as_mut());
         let left = relay.run();
         let controlled = relay.controls;
+        if matches!(left, Left::Redraw) {
+            // The terminal stays raw: nothing that is typed meanwhile is lost or echoed.
+            kept = Some(raw);
+            take = controlled;
+            continue;
+        }
         // The terminal first, words after: nothing is said into a raw terminal.
         drop(raw);
         drop(line);
@@ -200,7 +223,7 @@ fn farewell(target: &Target, wish: &Wish, left: Left, notices: &Notices) -> Resu
             say(format!("detached; the session goes on: delightctl attach {handle}"))?;
             Err(refusal.into())
         }
-        Left::Suspended | Left::Continued => Ok(0),
+        Left::Suspended | Left::Continued | Left::Redraw => Ok(0),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 use delight_proto::holder::frame::{HEADER, MAX_DATA, header};
 use delight_proto::holder::{Exited, FromHolder, ToHolder, Welcome, message};
@@ -15,10 +16,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use signal_hook::consts::{SIGCONT, SIGTSTP, SIGWINCH};
 
 use super::Wish;
+use super::desk::Desk;
 use super::detach::DetachScanner;
 use super::notices::Notices;
 use super::signals::Signals;
 use super::terminal::{self, RawTerminal};
+use super::watching::Watching;
 use crate::failure::system;
 use crate::holder::{Arrived, HolderLine, skew};
 use crate::span;
@@ -47,6 +50,8 @@ pub(super) enum Left {
     Suspended,
     /// It was stopped and continued: others may have used the terminal.
     Continued,
+    /// The desktop drives again: the session's terminal is to be shown.
+    Redraw,
     /// Something broke.
     Broken(Refusal),
 }
@@ -54,17 +59,25 @@ pub(super) enum Left {
 /// One attachment.
 pub(super) struct Relay<'a> {
     line: &'a mut HolderLine,
-    terminal: &'a RawTerminal,
+    pub(super) terminal: &'a RawTerminal,
     signals: &'a mut Signals,
     notices: &'a mut Notices,
-    wants_control: bool,
+    /// The daemon, when there is an agent in the session.
+    pub(super) desk: Option<&'a mut Desk>,
+    /// What is shown while the phone drives.
+    pub(super) watching: Option<Watching>,
+    /// The name of the key that detaches.
+    pub(super) detach_key: Option<String>,
+    pub(super) wants_control: bool,
     pub(super) controls: bool,
     scanner: DetachScanner,
     /// Input frames the holder has not taken yet.
     unsent: Vec<u8>,
     /// Output the terminal has not taken yet: the rest of one frame.
-    held: Vec<u8>,
+    pub(super) held: Vec<u8>,
     ended: Option<Exited>,
+    /// A runner of an agent has ended: another may follow, which the daemon knows.
+    pub(super) parting: Option<Exited>,
 }
 
 impl<'a> Relay<'a> {
@@ -75,6 +88,7 @@ impl<'a> Relay<'a> {
         notices: &'a mut Notices,
         wish: &Wish,
         welcome: &Welcome,
+        desk: Option<&'a mut Desk>,
     ) -> Self {
         for trouble in &welcome.troubles {
             notices.add(trouble.clone());
@@ -84,12 +98,16 @@ impl<'a> Relay<'a> {
             terminal,
             signals,
             notices,
+            desk,
+            watching: None,
+            detach_key: wish.detach_key.0.map(|_| wish.detach_key.name()),
             wants_control: wish.control,
             controls: welcome.control,
             scanner: DetachScanner::new(wish.detach_key),
             unsent: Vec::new(),
             held: Vec::new(),
             ended: None,
+            parting: None,
         }
     }
 
@@ -100,7 +118,7 @@ impl<'a> Relay<'a> {
         }
         let mut keys = vec![0u8; 16 << 10];
         // Frames that came with the greeting are there already.
-        if let Some(left) = self.frames() {
+        if let Some(left) = self.begin().or_else(|| self.frames()) {
             return left;
         }
         loop {
@@ -116,7 +134,9 @@ impl<'a> Relay<'a> {
                 .or_else(|| if wake.keys { self.typed(&mut keys) } else { None })
                 .or_else(|| if wake.holder_writable { self.flush_unsent() } else { None })
                 .or_else(|| if wake.terminal_writable { self.flush_held() } else { None })
-                .or_else(|| if wake.holder { self.arrived() } else { None });
+                .or_else(|| if wake.holder { self.arrived() } else { None })
+                .or_else(|| if wake.desk { self.news() } else { None })
+                .or_else(|| self.on_time());
             if let Some(left) = left {
                 return left;
             }
@@ -129,33 +149,52 @@ impl<'a> Relay<'a> {
         want.set(PollFlags::POLLIN, self.held.is_empty());
         want.set(PollFlags::POLLOUT, !self.unsent.is_empty());
         let keys = if self.unsent.len() < UNSENT_MAX { PollFlags::POLLIN } else { PollFlags::empty() };
-        let mut fds = [
+        // While the terminal takes nothing, no events are read for it either.
+        let desk = self.desk.as_ref().and_then(|desk| desk.fd()).filter(|_| self.held.is_empty());
+        let mut fds = vec![
             PollFd::new(stdin.as_fd(), keys),
             PollFd::new(holder, want),
             PollFd::new(self.signals.readable(), PollFlags::POLLIN),
-            self.terminal.writable(),
         ];
         // Without something held, the terminal's room is of no interest.
-        let watched = if self.held.is_empty() { 3 } else { 4 };
-        poll(&mut fds[..watched], PollTimeout::NONE)?;
-        let got = |at: usize, flags: PollFlags| {
-            fds[..watched].get(at).and_then(PollFd::revents).is_some_and(|r| r.intersects(flags))
+        let terminal_at = (!self.held.is_empty()).then(|| {
+            fds.push(self.terminal.writable());
+            fds.len() - 1
+        });
+        let desk_at = desk.map(|desk| {
+            fds.push(PollFd::new(desk, PollFlags::POLLIN));
+            fds.len() - 1
+        });
+        let limit = self.due().map_or(PollTimeout::NONE, |due| {
+            // Rounded up: woken too early it would look again at once.
+            let left = due.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+        });
+        poll(&mut fds, limit)?;
+        let got = |at: Option<usize>, flags: PollFlags| {
+            at.and_then(|at| fds.get(at)).and_then(PollFd::revents).is_some_and(|r| r.intersects(flags))
         };
         let over = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
         Ok(Wake {
-            keys: got(0, PollFlags::POLLIN | over),
+            keys: got(Some(0), PollFlags::POLLIN | over),
             // Its end is seen by reading; while output is held, reading must wait its turn.
-            holder: self.held.is_empty() && got(1, PollFlags::POLLIN | over),
-            holder_writable: got(1, PollFlags::POLLOUT | over) && !self.unsent.is_empty(),
-            signals: got(2, PollFlags::POLLIN | over),
-            terminal_writable: got(3, PollFlags::POLLOUT | over),
+            holder: self.held.is_empty() && got(Some(1), PollFlags::POLLIN | over),
+            holder_writable: got(Some(1), PollFlags::POLLOUT | over) && !self.unsent.is_empty(),
+            signals: got(Some(2), PollFlags::POLLIN | over),
+            terminal_writable: got(terminal_at, PollFlags::POLLOUT | over),
+            desk: got(desk_at, PollFlags::POLLIN | over),
         })
     }
 
     fn signalled(&mut self) -> Option<Left> {
         for signal in self.signals.pending() {
             match signal {
-                SIGWINCH => self.tell_size(),
+                SIGWINCH => {
+                    self.tell_size();
+                    if let Some(left) = self.restate() {
+                        return Some(left);
+                    }
+                }
                 SIGTSTP => return Some(Left::Suspended),
                 SIGCONT => return Some(Left::Continued),
                 other => return Some(Left::Signal(other)),
@@ -179,7 +218,11 @@ impl<'a> Relay<'a> {
             Err(e) => return Some(Left::Broken(refusal("the terminal cannot be read", &e))),
         };
         let ours = self.scanner.scan(&keys[..n]);
-        if ours > 0 {
+        if ours > 0 && self.watching.is_some() {
+            if let Some(left) = self.watched_keys(&keys[..ours]) {
+                return Some(left);
+            }
+        } else if ours > 0 {
             if self.controls {
                 // One write for header and keys: this is the path every key takes.
                 input(&mut self.unsent, &keys[..ours]);
@@ -222,7 +265,7 @@ impl<'a> Relay<'a> {
         match self.line.read() {
             Ok(Arrived::Bytes) => self.frames(),
             Ok(Arrived::Nothing) => None,
-            Ok(Arrived::End) => Some(Left::HolderGone),
+            Ok(Arrived::End) => Some(self.parting.take().map_or(Left::HolderGone, Left::Ended)),
             Err(e) => Some(Left::Broken(refusal("the connection to the holder broke", &e))),
         }
     }
@@ -239,6 +282,10 @@ impl<'a> Relay<'a> {
                 Err(e) => return Some(Left::Broken(skew(&e))),
             };
             if raw.kind == message::OUTPUT {
+                if self.watching.is_some() {
+                    // A remote runner writes for programs; what it does is in the transcript.
+                    continue;
+                }
                 let shown = match message::output(raw) {
                     Ok((_, bytes)) => show(self.terminal, &mut self.held, bytes),
                     Err(e) => return Some(Left::Broken(skew(&e))),
@@ -262,6 +309,7 @@ impl<'a> Relay<'a> {
 
     fn told(&mut self, frame: FromHolder) -> Option<Left> {
         match frame {
+            FromHolder::Screen { .. } if self.watching.is_some() => {}
             FromHolder::Screen { size, more, bytes, .. } => {
                 if !more && !self.controls {
                     self.compare(size);
@@ -270,7 +318,12 @@ impl<'a> Relay<'a> {
                     return Some(Left::TerminalGone);
                 }
             }
-            FromHolder::Exited(exited) => self.ended = Some(exited),
+            FromHolder::Exited(exited) => match &self.desk {
+                // Another runner may follow: whether one does is the daemon's to say.
+                Some(desk) if desk.view().phase.is_live() => self.parting = Some(exited),
+                _ => self.ended = Some(exited),
+            },
+            FromHolder::Started(_) => self.parting = None,
             FromHolder::Lost { from, to } => self.notices.add(format!(
                 "{} of output could not be shown: it is no longer kept",
                 span::amount(to.saturating_sub(from))
@@ -294,7 +347,6 @@ impl<'a> Relay<'a> {
             FromHolder::Refused(refusal) => self.notices.add(refusal.to_string()),
             // News for the daemon, or of things that show themselves on the screen.
             FromHolder::Welcome(_)
-            | FromHolder::Started(_)
             | FromHolder::StartFailed(_)
             | FromHolder::TreeGone { .. }
             | FromHolder::Output { .. }
@@ -323,10 +375,11 @@ struct Wake {
     holder_writable: bool,
     signals: bool,
     terminal_writable: bool,
+    desk: bool,
 }
 
 /// Writes to the terminal; what it does not take is kept in `held`.
-fn show(terminal: &RawTerminal, held: &mut Vec<u8>, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn show(terminal: &RawTerminal, held: &mut Vec<u8>, bytes: &[u8]) -> io::Result<()> {
     let taken = terminal.write(bytes)?;
     held.extend_from_slice(&bytes[taken..]);
     Ok(())
