@@ -111,6 +111,7 @@ pub(crate) async fn run(
         linking,
         relay: relay.as_ref().map(|relay| relay.status().clone()),
         started_ms,
+        sends: api::sends::Sends::default(),
     });
     let mut opening = Some((restored, daemon, ending));
     let mut serving = None;

@@ -45,7 +45,7 @@ fn sessions_outlive_every_end_of_the_daemon() {
     let mut client = sandbox.client();
     for _ in 0..2 {
         let data = BASE64_STANDARD.encode("go\n");
-        client.call::<SessionSend>(&SendParams { session: id.to_string(), data }).unwrap();
+        client.call::<SessionSend>(&SendParams { session: id.to_string(), data, request_id: None }).unwrap();
     }
     let ended = client.wait(id, &[]);
     assert_eq!((ended.phase, ended.exit), (Phase::Exited, Some(Exit::Code(9))));

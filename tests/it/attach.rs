@@ -39,7 +39,7 @@ fn shell(sandbox: &Sandbox) -> Terminal {
 
 fn send(client: &mut Client, id: SessionId, text: &str) {
     let data = BASE64_STANDARD.encode(text);
-    client.call::<SessionSend>(&SendParams { session: id.to_string(), data }).unwrap();
+    client.call::<SessionSend>(&SendParams { session: id.to_string(), data, request_id: None }).unwrap();
 }
 
 /// The first five minutes: spawn from nothing, type, detach, come back, and it is all there.

@@ -92,7 +92,8 @@ fn kill9_daemon_mid_flood_byte_equal() {
         let spawning = client.send::<SessionSpawn>(&params);
         let word = format!("sent-{round:04}");
         let data = BASE64_STANDARD.encode(format!("{word}\n"));
-        let sending = client.send::<SessionSend>(&SendParams { session: typed.to_string(), data });
+        let sending =
+            client.send::<SessionSend>(&SendParams { session: typed.to_string(), data, request_id: None });
         start.input(b"\n");
         for _ in 0..dice.roll(5) {
             keys.input(format!("word-{words:06}\n").as_bytes());
@@ -162,8 +163,13 @@ fn check_flood(client: &mut Client, id: SessionId) {
     let period = head + BURST * 11;
     let end = u64::from(KILLS) * period + "ready\n".len() as u64;
     until("all bursts are printed", || {
-        let tail =
-            OutputParams { session: id.to_string(), from: OutputFrom::Tail(0), max_bytes: 1, input: false };
+        let tail = OutputParams {
+            session: id.to_string(),
+            from: OutputFrom::Tail(0),
+            max_bytes: 1,
+            input: false,
+            wait_ms: 0,
+        };
         client.call::<SessionOutput>(&tail).unwrap().end_offset >= end
     });
     let mut next = 0;

@@ -19,7 +19,8 @@ fn retention_is_told_truthfully() {
     let end = 11_000_000 + "finished\n".len() as u64;
     let first = |client: &mut delight_tests::api::Client| {
         let from = OutputFrom::Offset(0);
-        let params = OutputParams { session: id.to_string(), from, max_bytes: 4096, input: false };
+        let params =
+            OutputParams { session: id.to_string(), from, max_bytes: 4096, input: false, wait_ms: 0 };
         client.call::<SessionOutput>(&params).unwrap()
     };
     let piece = first(&mut client);
@@ -50,7 +51,7 @@ fn retention_is_told_truthfully() {
     let mut client = sandbox.client();
     assert_eq!(first(&mut client).start_offset, piece.start_offset);
     let from = OutputFrom::Offset(0);
-    let params = OutputParams { session: id.to_string(), from, max_bytes: 1, input: false };
+    let params = OutputParams { session: id.to_string(), from, max_bytes: 1, input: false, wait_ms: 0 };
     assert_eq!(client.call::<SessionOutput>(&params).unwrap().end_offset, end);
 }
 
@@ -133,7 +134,11 @@ fn resizes_and_generations_are_in_the_history() {
     let size = Size { cols: 120, rows: 50 };
     let resize = delight_proto::api::method::ResizeParams { session: id.to_string(), size };
     client.call::<delight_proto::api::method::SessionResize>(&resize).unwrap();
-    let send = delight_proto::api::method::SendParams { session: id.to_string(), data: "Cg==".to_owned() };
+    let send = delight_proto::api::method::SendParams {
+        session: id.to_string(),
+        data: "Cg==".to_owned(),
+        request_id: None,
+    };
     client.call::<delight_proto::api::method::SessionSend>(&send).unwrap();
     client.wait(id, &[]);
     client.call::<delight_proto::api::method::SessionResume>(&delight_tests::api::one(id)).unwrap();

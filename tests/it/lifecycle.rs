@@ -19,7 +19,7 @@ fn stop(id: SessionId, kill: bool) -> StopParams {
 }
 
 fn send(id: SessionId, bytes: &[u8]) -> SendParams {
-    SendParams { session: id.to_string(), data: BASE64_STANDARD.encode(bytes) }
+    SendParams { session: id.to_string(), data: BASE64_STANDARD.encode(bytes), request_id: None }
 }
 
 /// "It lies: shown running when it is not": the status must be the child's own.

@@ -17,6 +17,7 @@ mod history;
 mod lifecycle;
 mod locks;
 mod parsers;
+mod remote_terminal;
 mod schema;
 mod secrets;
 mod transcript;

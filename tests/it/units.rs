@@ -209,7 +209,8 @@ fn systemd_restart_keeps_sessions() {
     });
     same("kill -9");
     let data = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, "still here\n");
-    let send = delight_proto::api::method::SendParams { session: before.id.to_string(), data };
+    let send =
+        delight_proto::api::method::SendParams { session: before.id.to_string(), data, request_id: None };
     let mut client = sandbox.client();
     client.call::<delight_proto::api::method::SessionSend>(&send).unwrap();
     client.until_output(before.id, "got: still here");

@@ -187,8 +187,13 @@ impl Client {
         let mut from = OutputFrom::Offset(0);
         let mut records = Vec::new();
         loop {
-            let params =
-                OutputParams { session: id.to_string(), from, max_bytes: MAX_OUTPUT_BYTES, input: true };
+            let params = OutputParams {
+                session: id.to_string(),
+                from,
+                max_bytes: MAX_OUTPUT_BYTES,
+                input: true,
+                wait_ms: 0,
+            };
             let piece = self.call::<SessionOutput>(&params).expect("the journal can be read");
             records.extend(piece.records);
             if piece.at_end {
@@ -210,7 +215,8 @@ impl Client {
     pub fn until_output_tail(&mut self, id: SessionId, text: &str) {
         crate::until(&format!("{id} ends with {text:?}"), || {
             let from = OutputFrom::Tail(text.len() as u64 + 256);
-            let params = OutputParams { session: id.to_string(), from, max_bytes: 64 << 10, input: false };
+            let params =
+                OutputParams { session: id.to_string(), from, max_bytes: 64 << 10, input: false, wait_ms: 0 };
             let piece = self.call::<SessionOutput>(&params).expect("the journal can be read");
             String::from_utf8_lossy(&output_of(piece.records)).contains(text)
         });

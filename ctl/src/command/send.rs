@@ -96,7 +96,8 @@ impl Args {
                 break;
             }
             // One after the other: the order of the bytes is the order of the answers.
-            let params = SendParams { session: self.session.clone(), data: STANDARD.encode(&piece) };
+            let params =
+                SendParams { session: self.session.clone(), data: STANDARD.encode(&piece), request_id: None };
             total += daemon.call::<SessionSend>(&params)?.bytes;
         }
         context.out.result(&SendResult { bytes: total }, || {

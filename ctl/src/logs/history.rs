@@ -155,8 +155,13 @@ impl History {
     }
 
     fn page(&mut self, max_bytes: u32) -> Result<Page, Failure> {
-        let params =
-            OutputParams { session: self.session.clone(), from: self.next, max_bytes, input: self.input };
+        let params = OutputParams {
+            session: self.session.clone(),
+            from: self.next,
+            max_bytes,
+            input: self.input,
+            wait_ms: 0,
+        };
         let OutputResult { records, next, start_offset, end_offset, at_end } =
             self.daemon.call::<SessionOutput>(&params)?;
         let stuck = !at_end && next == self.next && records.is_empty();

@@ -9,8 +9,8 @@ use delight_core::supervisor::Request as Ask;
 use delight_proto::api::envelope::Request;
 use delight_proto::api::method::{
     DaemonStatus, DaemonStatusResult, DaemonStop, EventsParams, EventsResult, Hello, Method, OutputParams,
-    OutputResult, RemovedResult, SendParams, SendResult, SessionEvents, SessionGet, SessionList,
-    SessionListResult, SessionOutput, SessionRemove, SessionRename, SessionResize, SessionResume,
+    OutputResult, RemovedResult, ScreenResult, SendParams, SendResult, SessionEvents, SessionGet, SessionList,
+    SessionListResult, SessionOutput, SessionRemove, SessionRename, SessionResize, SessionResume, SessionScreen,
     SessionSend, SessionSpawn, SessionStop, SessionWait, SpawnParams, Subscribe, WaitParams,
 };
 use delight_proto::id::SessionId;
@@ -22,7 +22,7 @@ use tokio::task::spawn_blocking;
 use super::outgoing::Room;
 use super::request::raw;
 use super::routes::routes;
-use super::{Daemon, agent, link, output, policy, workdir};
+use super::{Daemon, agent, link, output, policy, screen, workdir};
 use crate::actor::Told;
 use crate::store::read_events;
 
@@ -61,6 +61,10 @@ routes! { caller, room;
     SessionOutput(params) => {
         room.large().await;
         raw(&caller.output(params).await?)
+    },
+    SessionScreen(params) => {
+        room.large().await;
+        raw(&caller.screen(params.session).await?)
     },
     SessionSend(params) => raw(&caller.send(params).await?),
     SessionResize(params) => caller.view(params.session, Command::Resize { size: params.size }).await,
@@ -185,15 +189,27 @@ impl Caller {
 
     async fn output(&self, params: OutputParams) -> Result<OutputResult, Refusal> {
         let id = self.get(params.session.clone()).await?.id;
-        let journal = self.daemon.place.session(id).join("journal");
-        blocking(move || output::read(&journal, &params)).await
+        output::follow(&self.daemon.place, id, &params).await
+    }
+
+    async fn screen(&self, selector: String) -> Result<ScreenResult, Refusal> {
+        let view = self.get(selector).await?;
+        screen::screen(&self.daemon.place, view.id, view.phase.is_live()).await
     }
 
     async fn send(&self, params: SendParams) -> Result<SendResult, Refusal> {
         let bytes = BASE64.decode(&params.data).map_err(|e| {
             Refusal::new(Code::BadParams, "the input cannot be read", format!("data: it is not base64: {e}"))
         })?;
-        match self.ask(Ask::To { selector: params.session, command: Command::Send { bytes } }).await? {
+        let Some(key) = params.request_id else { return self.write(params.session, bytes).await };
+        let id = self.get(params.session).await?.id;
+        let caller = self.clone();
+        let write = async move { caller.write(id.to_string(), bytes).await };
+        self.daemon.sends.once((id, key), write).await
+    }
+
+    async fn write(&self, selector: String, bytes: Vec<u8>) -> Result<SendResult, Refusal> {
+        match self.ask(Ask::To { selector, command: Command::Send { bytes } }).await? {
             Told::Sent(result) => Ok(result),
             other => Err(mismatch(&other)),
         }

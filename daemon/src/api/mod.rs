@@ -12,14 +12,20 @@ pub(crate) mod peer;
 mod policy;
 mod request;
 mod routes;
+mod screen;
+pub(crate) mod sends;
 mod subscription;
 pub(crate) mod workdir;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use delight_proto::api::envelope::Request;
 use delight_proto::api::method::RelayStatus;
 use delight_proto::place::Place;
+use delight_proto::refusal::Refusal;
+use delight_proto::session::Origin;
+use serde_json::value::RawValue;
 use tokio::net::UnixListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -50,6 +56,17 @@ pub(crate) struct Daemon {
     pub(crate) relay: Option<RelayStatus>,
     /// Unix milliseconds of the daemon's start.
     pub(crate) started_ms: u64,
+    /// Input that came with a key.
+    pub(crate) sends: sends::Sends,
+}
+
+/// Carries out one request without a connection: for those who ask by another way.
+pub(crate) async fn once(
+    daemon: &Arc<Daemon>,
+    origin: Origin,
+    request: &Request,
+) -> Result<Box<RawValue>, Refusal> {
+    call::Caller::new(Arc::clone(daemon), origin).call(request, &mut outgoing::Room::none()).await
 }
 
 /// Accepts connections until `ending` says so, then lets open answers be written.

@@ -46,6 +46,11 @@ impl<'a> Room<'a> {
         Self(Some((out, permit)))
     }
 
+    /// For an answer that goes another way, which bounds it.
+    pub(super) fn none() -> Self {
+        Self(None)
+    }
+
     /// Waits until it is there.
     pub(super) async fn large(&mut self) {
         if let Some((out, permit)) = &mut self.0 {

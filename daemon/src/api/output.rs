@@ -1,21 +1,73 @@
-//! Reading a piece of a session's journal.
+//! Reading a piece of a session's journal, and waiting for one.
 
 use std::path::Path;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use delight_journal::{Error, Item, Reader, Record};
-use delight_proto::api::MAX_OUTPUT_BYTES;
 use delight_proto::api::method::{OutputBody, OutputFrom, OutputParams, OutputRecord, OutputResult};
+use delight_proto::api::{MAX_OUTPUT_BYTES, MAX_OUTPUT_WAIT_MS};
+use delight_proto::holder::Attach;
 use delight_proto::holder::journal::{Mark, kind};
+use delight_proto::id::SessionId;
+use delight_proto::place::Place;
 use delight_proto::refusal::{Code, Refusal};
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout_at};
+
+use crate::process::viewer::Viewer;
 
 /// Most records of one answer: together with the bytes' bound it keeps an answer of one-byte records well below the
 /// longest line.
 const MAX_RECORDS: usize = 8_192;
 
+/// Reads, and when nothing is there waits for as long as `params` allows.
+///
+/// It waits beside the holder, as a viewer: nothing is polled. Without a holder nothing will come, and the answer is what
+/// there is.
+pub(super) async fn follow(
+    place: &Place,
+    id: SessionId,
+    params: &OutputParams,
+) -> Result<OutputResult, Refusal> {
+    let wait = Duration::from_millis(params.wait_ms.min(MAX_OUTPUT_WAIT_MS).into());
+    let deadline = Instant::now() + wait;
+    let journal = place.session(id).join("journal");
+    let mut params = params.clone();
+    let mut again = async || {
+        let (journal, asked) = (journal.clone(), params.clone());
+        let read = spawn_blocking(move || read(&journal, &asked)).await;
+        let found = read.unwrap_or_else(|e| {
+            Err(Refusal::new(Code::Internal, "the session's journal could not be read", e.to_string()))
+        })?;
+        // Records that were asked not to be shown are not read twice.
+        params.from = found.next;
+        Ok(found)
+    };
+    let is_empty = |found: &OutputResult| found.records.is_empty() && found.at_end;
+    let mut found = again().await?;
+    if wait.is_zero() || !is_empty(&found) {
+        return Ok(found);
+    }
+    let Ok((mut viewer, _)) = Viewer::open(place, id, Attach::Offset(found.end_offset)).await else {
+        return again().await;
+    };
+    loop {
+        // First what came before the holder knew us; then what each frame announces.
+        found = again().await?;
+        if !is_empty(&found) {
+            return Ok(found);
+        }
+        match timeout_at(deadline, viewer.next()).await {
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => return again().await,
+        }
+    }
+}
+
 /// Reads as much as `params` and the bounds allow. Blocks on the disk.
-pub(super) fn read(journal: &Path, params: &OutputParams) -> Result<OutputResult, Refusal> {
+fn read(journal: &Path, params: &OutputParams) -> Result<OutputResult, Refusal> {
     piece(journal, params)
         .map_err(|e| Refusal::new(Code::Storage, "the session's journal could not be read", e.to_string()))
 }

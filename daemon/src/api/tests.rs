@@ -86,6 +86,7 @@ impl Server {
                     linking: Linking::new(Keys::open(&place), ServerSettings::default()),
                     relay: None,
                     started_ms: 1,
+                    sends: super::sends::Sends::default(),
                 });
                 let (listener, _file) = listener::bind(&place.control_socket()).unwrap();
                 up.send(()).unwrap();

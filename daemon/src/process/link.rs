@@ -41,8 +41,7 @@ impl Link {
 
     /// The same for a connection the runtime made.
     pub(crate) fn greet(stream: UnixStream) -> Self {
-        let mut link = Self { stream, decoder: Decoder::new(), waiting: VecDeque::new(), broken: None };
-        link.send(&ToHolder::Hello(Hello {
+        let hello = Hello {
             version: VERSION,
             client: concat!("delightd ", env!("CARGO_PKG_VERSION")).to_owned(),
             attach: Attach::Nothing,
@@ -50,7 +49,14 @@ impl Link {
             take: false,
             daemon: true,
             size: None,
-        }));
+        };
+        Self::greet_as(stream, hello)
+    }
+
+    /// The same as whoever the greeting says.
+    pub(crate) fn greet_as(stream: UnixStream, hello: Hello) -> Self {
+        let mut link = Self { stream, decoder: Decoder::new(), waiting: VecDeque::new(), broken: None };
+        link.send(&ToHolder::Hello(hello));
         link
     }
 

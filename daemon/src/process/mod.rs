@@ -8,3 +8,4 @@ pub(crate) mod launch;
 pub(crate) mod link;
 pub(crate) mod lock;
 pub(crate) mod reap;
+pub(crate) mod viewer;

@@ -18,6 +18,9 @@ pub const MAX_LINE: usize = 4 << 20;
 /// Most output bytes one `session.output` answer carries, before base64.
 pub const MAX_OUTPUT_BYTES: u32 = 512 << 10;
 
+/// The longest wait of one `session.output`: below the 30 s in which servers give up a call from afar.
+pub const MAX_OUTPUT_WAIT_MS: u32 = 25_000;
+
 /// Requests of one connection that may be under way at once; further ones wait in the socket. It covers a client that
 /// spawns as fast as it can, and bounds what one connection can make the daemon remember.
 pub const MAX_IN_FLIGHT: usize = 1_024;

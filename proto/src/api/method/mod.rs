@@ -85,6 +85,8 @@ methods! {
     SessionEvents = "session.events" (EventsParams) -> EventsResult;
     /// A piece of a session's journal.
     SessionOutput = "session.output" (OutputParams) -> OutputResult;
+    /// A session's screen as it is now, while its holder lives.
+    SessionScreen = "session.screen" (SessionRef) -> ScreenResult;
     /// Writes to a session's runner; answers when all of it is written.
     SessionSend = "session.send" (SendParams) -> SendResult;
     /// Sets a session's terminal size when no client controls it.

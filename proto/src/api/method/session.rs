@@ -97,6 +97,10 @@ wire! {
         /// Also what was typed. It can hold passwords.
         #[serde(default)]
         pub input: bool,
+        /// When there is nothing there yet: wait so many milliseconds for output, a start or an end
+        /// ([`crate::api::MAX_OUTPUT_WAIT_MS`] at most). A session without a holder is not waited for.
+        #[serde(default)]
+        pub wait_ms: u32,
     }
 
     /// See [`SessionOutput`].
@@ -124,12 +128,26 @@ wire! {
         pub body: OutputBody,
     }
 
+    /// See [`SessionScreen`].
+    pub struct ScreenResult {
+        /// Output offset up to which output is in the picture; `session.output` goes on there.
+        pub offset: u64,
+        /// Size it was drawn for.
+        pub size: Size,
+        /// Bytes that make a freshly reset terminal of that size look like the session's, base64.
+        pub data: String,
+    }
+
     /// See [`SessionSend`].
     pub struct SendParams {
         /// Which.
         pub session: String,
         /// The bytes, base64.
         pub data: String,
+        /// The same key again answers as the first call did and writes nothing: for callers whose connection may break.
+        /// Remembered for the last 1,024 calls that had one, as long as the daemon runs.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub request_id: Option<RequestId>,
     }
 
     /// See [`SessionSend`].
