@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use delight_proto::sync::rpc::{
-    Abort, AgentControl, CommandOutcome, FileRequest, MachineRequest, MachineSessions, NoParams,
-    PermissionDecision, ResumeRequest, SessionRequest, SpawnRequest, StopSession, Switch, answer,
+    Abort, AgentControl, ApiAnswer, ApiRequest, CommandOutcome, FileRequest, MachineRequest, MachineSessions,
+    NoParams, PermissionDecision, ResumeRequest, SessionRequest, SpawnRequest, StopSession, Switch, answer,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -62,6 +62,22 @@ impl Phone {
         self.machine_call(machine_id, &MachineRequest::ListSessions(NoParams {}), true, |value| {
             read_answer("a machine's sessions", value)
         })
+    }
+
+    /// One request of the machine's control API: what `delightctl` asks at the machine itself, with the same methods and
+    /// shapes ([`delight_proto::api::method`]). `repeatable` says that the machine knows a repetition again, or that it does
+    /// no harm: then it is asked again by itself when the connection breaks. Not repeated after `limit`.
+    pub fn api(
+        &self,
+        machine_id: &str,
+        request: ApiRequest,
+        repeatable: bool,
+        limit: Duration,
+    ) -> Ticket<ApiAnswer> {
+        let request = MachineRequest::Api(request);
+        let (method, params) = (request.method(), request.params());
+        let read = |value: &Value| read_answer("the control API", value);
+        self.call(machine(machine_id), Ask { method, params, limit, repeatable }, read)
     }
 
     /// One of the file and shell methods of a machine. See [`Phone::session_files`].
@@ -137,7 +153,7 @@ impl Phone {
         read: impl FnOnce(&Value) -> Result<T, Error> + Send + 'static,
     ) -> Ticket<T> {
         let (method, params) = (request.method(), request.params());
-        self.call(machine(id), method, params, repeatable, read)
+        self.call(machine(id), Ask { method, params, limit: CALL, repeatable }, read)
     }
 
     fn session_call<T: Send + 'static>(
@@ -148,26 +164,33 @@ impl Phone {
         read: impl FnOnce(&Value) -> Result<T, Error> + Send + 'static,
     ) -> Ticket<T> {
         let (method, params) = (request.method(), request.params());
-        self.call(session(id), method, params, repeatable, read)
+        self.call(session(id), Ask { method, params, limit: CALL, repeatable }, read)
     }
 
     fn call<T: Send + 'static>(
         &self,
         target: Result<Target, Error>,
-        method: &'static str,
-        params: Result<Value, delight_proto::refusal::Refusal>,
-        repeatable: bool,
+        ask: Ask,
         read: impl FnOnce(&Value) -> Result<T, Error> + Send + 'static,
     ) -> Ticket<T> {
+        let Ask { method, params, limit, repeatable } = ask;
         let params = match params {
             Ok(params) => params,
             Err(refusal) => return Ticket::ready(Err(refusal.into())),
         };
         self.on(target, move |state, target, reply| {
-            let question = Question { target, method, params, limit: CALL, repeatable };
+            let question = Question { target, method, params, limit, repeatable };
             state.ask(question, reply, move |_, answer| answer.and_then(|value| read(&value)));
         })
     }
+}
+
+/// What is asked, of whomever.
+struct Ask {
+    method: &'static str,
+    params: Result<Value, delight_proto::refusal::Refusal>,
+    limit: Duration,
+    repeatable: bool,
 }
 
 fn words(value: &Value) -> Result<String, Error> {

@@ -39,6 +39,7 @@ impl Remote {
             MachineRequest::StopDaemon(_) => said(self.stop_daemon(origin)),
             MachineRequest::Ping(_) => json!({ "success": true }),
             MachineRequest::ListSessions(_) => said(self.list().await),
+            MachineRequest::Api(request) => self.answer_api(request, origin).await,
             MachineRequest::ForkClaude(_) | MachineRequest::ForkCodex(_) => {
                 not_offered("copying a conversation")
             }

@@ -3,6 +3,7 @@
 //! Values come in opened and checked ([`Params`]) and go out as the wire spells them, failures included; sealing, sockets
 //! and replay protection are the uplink's. Every answer means done, and every question is answered within its time.
 
+mod api;
 mod directory;
 mod files;
 mod fitting;
@@ -77,6 +78,8 @@ pub(crate) struct Parts {
     /// Session kinds there are.
     pub(crate) kinds: BTreeMap<String, Capabilities>,
     pub(crate) ids: Arc<dyn ServerIds>,
+    /// The control API.
+    pub(crate) daemon: Arc<crate::api::Daemon>,
 }
 
 /// Answers the calls of phones. Cheap to clone.

@@ -36,6 +36,9 @@ pub(crate) struct RemoteSettings {
     pub(crate) env: Vec<String>,
     /// Whether it may end the daemon.
     pub(crate) stop_daemon: bool,
+    /// Whether the account's other machines may use the control API (`delightctl --machine`), terminals included: as
+    /// whoever sits here, but for accounts, pairing and policy.
+    pub(crate) api: bool,
 }
 
 impl Default for RemoteSettings {
@@ -81,6 +84,7 @@ impl Default for RemoteSettings {
                 "MAX_THINKING_TOKENS",
             ]),
             stop_daemon: true,
+            api: true,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::api::ApiRequest;
 use super::fork::ForkConversation;
 use super::params::NoParams;
 use super::requests::requests;
@@ -23,6 +24,8 @@ requests! {
         Ping(NoParams) = "ping",
         /// Lists the machine's sessions. Answered with [`MachineSessions`]. Ours: Happy has none.
         ListSessions(NoParams) = "list-sessions",
+        /// One request of the control API. Answered with [`super::ApiAnswer`]. Ours: Happy has none.
+        Api(ApiRequest) = "delight-api",
         /// Copies a conversation of Claude's. Answered with [`super::Forked`].
         ForkClaude(ForkConversation) = "claude-fork-session",
         /// The same up to a message.

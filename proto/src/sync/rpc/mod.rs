@@ -6,6 +6,7 @@
 
 mod address;
 pub mod answer;
+mod api;
 mod files;
 mod fork;
 mod machine;
@@ -17,6 +18,7 @@ mod spawn;
 use serde::{Deserialize, Serialize};
 
 pub use self::address::{Address, BadAddress};
+pub use self::api::{ApiAnswer, ApiOutcome, ApiRequest, from_afar};
 pub use self::files::{
     CommandOutcome, DirectoryEntry, DirectoryListing, DirectoryTree, EntryKind, ExpectedHash, FileContent,
     FileRequest, FileWritten, GetTree, PathOnly, RunBash, RunTool, TreeNode, WriteFile,
