@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::command;
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Failure, usage};
 
 /// Exit statuses, for `--help`.
 const EXITS: &str = "\
@@ -18,7 +18,9 @@ Exit status:
   4 no daemon answers        9 client and daemon do not fit together
                             10 needs a person at a terminal
 
-Everything works on this machine alone: no account, no network, no root.
+Everything works on this machine alone: no account, no network, no root. With --machine NAME the same commands are for
+another machine of the account, end to end encrypted through the server; --follow looks every few seconds then, and what
+is about a machine itself (up, down, service, accounts, pairing, policy) is done at that machine.
 
 Examples:
   delightctl spawn                       a shell that outlives this terminal (detach: ctrl-\\)
@@ -36,6 +38,9 @@ pub(crate) struct Cli {
     /// Print exactly one JSON document on standard output (one a line with --follow)
     #[arg(long, global = true)]
     pub(crate) json: bool,
+    /// Ask another machine of the account, through the server; `delightctl machines` lists them
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) machine: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -76,16 +81,33 @@ pub(crate) enum Command {
     Rename(command::rename::Args),
     Events(command::events::Args),
     Rpc(command::rpc::Args),
+    Machines(command::machines::Args),
     Completions(command::completions::Args),
     Service(command::service::Args),
 }
 
 impl Command {
+    fn is_about_this_machine(&self) -> bool {
+        matches!(
+            self,
+            Self::Up(_) | Self::Down(_) | Self::Machines(_) | Self::Completions(_) | Self::Service(_)
+        )
+    }
+
     /// Carries the command out; the result is the exit status of one that did what was asked.
     ///
     /// # Errors
     /// Whatever kept it from that.
     pub(crate) fn run(self, context: &Context) -> Result<u8, Failure> {
+        if let Some(machine) = &context.machine
+            && self.is_about_this_machine()
+        {
+            return Err(usage(
+                "this cannot be done for another machine",
+                format!("it is about the machine it is run on, not about {machine}"),
+                "run it there, or leave --machine out",
+            ));
+        }
         match self {
             Self::Up(args) => args.run(context),
             Self::Down(args) => args.run(context),
@@ -119,6 +141,7 @@ impl Command {
             Self::Rename(args) => args.run(context),
             Self::Events(args) => args.run(context),
             Self::Rpc(args) => args.run(context),
+            Self::Machines(args) => args.run(context),
             Self::Completions(args) => args.run(context),
             Self::Service(args) => args.run(context),
         }

@@ -24,6 +24,9 @@ use crate::unreachable::{NoConnection, garbled, lost, not_running};
 /// machine that swaps.
 const QUICK: Duration = Duration::from_secs(30);
 
+/// Through a server a call may be repeated for a minute before it is given up, with its own reason.
+const AFAR: Duration = Duration::from_secs(120);
+
 /// The number of the `hello` that precedes the first request.
 const HELLO: RequestNumber = 0;
 
@@ -40,6 +43,8 @@ pub(crate) struct Connection {
     /// Changes that came while an answer was awaited. Bounded by what the daemon sends before that answer.
     changes: Vec<Change>,
     patience: Option<Duration>,
+    /// How long an answer that needs no waiting may take.
+    quick: Duration,
 }
 
 /// A line from the daemon: an answer or a notification.
@@ -90,7 +95,16 @@ impl Connection {
             )),
         })?;
         peer::check(&stream, socket).map_err(NoConnection::Refused)?;
-        Ok(Self {
+        Ok(Self::on(stream, QUICK))
+    }
+
+    /// The same over the stream of a companion that asks another machine.
+    pub(crate) fn over(stream: UnixStream) -> Self {
+        Self::on(stream, AFAR)
+    }
+
+    fn on(stream: UnixStream, quick: Duration) -> Self {
+        Self {
             stream,
             buffer: Vec::new(),
             taken: 0,
@@ -99,7 +113,8 @@ impl Connection {
             early: BTreeMap::new(),
             changes: Vec::new(),
             patience: None,
-        })
+            quick,
+        }
     }
 
     /// What the daemon said of itself. Known after the first answer.
@@ -155,13 +170,13 @@ impl Connection {
     /// [`Self::answer`] for a method known by name only.
     pub(crate) fn answer_raw(&mut self, name: &str, number: RequestNumber) -> Result<Box<RawValue>, Failure> {
         if self.hello.is_none() {
-            self.be_patient(Some(QUICK))?;
+            self.be_patient(Some(self.quick))?;
             let raw = self.wait_for(HELLO)?;
             let hello: HelloResult = serde_json::from_str(raw.get())
                 .map_err(|e| garbled(&format!("its greeting cannot be read: {e}")))?;
             self.hello = Some(hello);
         }
-        self.be_patient(if takes_long(name) { None } else { Some(QUICK) })?;
+        self.be_patient(if takes_long(name) { None } else { Some(self.quick) })?;
         self.wait_for(number)
     }
 

@@ -58,17 +58,27 @@ pub(crate) fn connect(
     session: SessionId,
     greeting: &Greeting,
 ) -> Result<(HolderLine, Welcome), Refusal> {
-    let unreachable = |reason: String| {
-        Refusal::new(
-            Code::HolderUnreachable,
-            format!("session {} cannot be reached", session.short()),
-            reason,
-        )
-        .fix(format!("delightctl show {} tells its state", session.short()))
-    };
-    let stream =
-        UnixStream::connect(socket).map_err(|e| unreachable(format!("{}: {e}", socket.display())))?;
+    let stream = UnixStream::connect(socket)
+        .map_err(|e| unreachable(session, format!("{}: {e}", socket.display())))?;
     peer::check(&stream, socket)?;
+    greet(stream, session, greeting, GREETING_LIMIT)
+}
+
+fn unreachable(session: SessionId, reason: String) -> Refusal {
+    Refusal::new(Code::HolderUnreachable, format!("session {} cannot be reached", session.short()), reason)
+        .fix(format!("delightctl show {} tells its state", session.short()))
+}
+
+/// Greets a holder, or whoever speaks as one, and waits for its greeting as long as `limit`.
+///
+/// # Errors
+/// Those of [`connect`].
+pub(crate) fn greet(
+    stream: UnixStream,
+    session: SessionId,
+    greeting: &Greeting,
+    limit: Duration,
+) -> Result<(HolderLine, Welcome), Refusal> {
     let mut line = HolderLine { stream, frames: Decoder::new(), chunk: vec![0; READ].into_boxed_slice() };
     let hello = ToHolder::Hello(Hello {
         version: VERSION,
@@ -79,10 +89,10 @@ pub(crate) fn connect(
         daemon: false,
         size: greeting.size,
     });
-    let broken = |e: io::Error| unreachable(format!("its holder does not answer: {e}"));
+    let broken = |e: io::Error| unreachable(session, format!("its holder does not answer: {e}"));
     let mut bytes = Vec::new();
     hello.encode(&mut bytes);
-    line.stream.set_read_timeout(Some(GREETING_LIMIT)).map_err(broken)?;
+    line.stream.set_read_timeout(Some(limit)).map_err(broken)?;
     line.stream.write_all(&bytes).map_err(broken)?;
     let welcome = loop {
         let skew = |e: FrameError| skew(&e);
@@ -93,7 +103,7 @@ pub(crate) fn connect(
                 _ => {}
             }
         } else if line.read().map_err(broken)? != Arrived::Bytes {
-            return Err(unreachable("its holder closed the connection without a word".to_owned()));
+            return Err(unreachable(session, "its holder closed the connection without a word".to_owned()));
         }
     };
     if welcome.version < OLDEST {
@@ -108,7 +118,7 @@ pub(crate) fn connect(
         return Err(Refusal::new(
             Code::Internal,
             format!("session {} cannot be attached to", session.short()),
-            format!("{} belongs to session {}", socket.display(), welcome.session.short()),
+            format!("session {} answers there", welcome.session.short()),
         ));
     }
     line.stream.set_read_timeout(None).map_err(broken)?;

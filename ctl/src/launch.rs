@@ -68,24 +68,27 @@ fn await_other(socket: &Path, refusal: &Refusal) -> Result<Connection, Failure> 
     }
 }
 
-/// The daemon's program: beside this one, else in `PATH`.
+/// One of our programs: beside this one, else in `PATH`.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let in_path = std::env::split_paths(&path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(name));
+    beside(name).into_iter().chain(in_path).find(|candidate| {
+        candidate.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    })
+}
+
+fn beside(name: &str) -> Option<PathBuf> {
+    Some(std::env::current_exe().ok()?.parent()?.join(name))
+}
+
+/// The daemon's program.
 ///
 /// # Errors
 /// It is nowhere.
 pub(crate) fn program() -> Result<PathBuf, Failure> {
     const NAME: &str = "delightd";
-    let here = std::env::current_exe().ok();
-    let beside = here.as_deref().and_then(Path::parent).map(|dir| dir.join(NAME));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = beside
-        .iter()
-        .cloned()
-        .chain(std::env::split_paths(&path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(NAME)))
-        .find(|candidate| {
-            candidate.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-        });
-    found.ok_or_else(|| {
-        let looked = beside.map_or_else(String::new, |path| format!(" at {}", path.display()));
+    find(NAME).ok_or_else(|| {
+        let looked = beside(NAME).map_or_else(String::new, |path| format!(" at {}", path.display()));
         Refusal::new(
             Code::DaemonUnreachable,
             "no daemon is running and none can be started",

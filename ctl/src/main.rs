@@ -3,6 +3,7 @@
 //! It asks the daemon over its control socket and, to attach, talks to a session's holder directly. It is plain
 //! blocking code in one thread: a command is one process that should be over before one notices.
 
+mod afar;
 mod attach;
 mod cli;
 mod command;
@@ -44,8 +45,8 @@ fn main() -> ExitCode {
         Err(error) => return misunderstood(&error),
     };
     let out = Output::new(cli.json);
-    let Cli { command, .. } = cli;
-    let status = match guarded(|| command.run(&Context { out })) {
+    let Cli { command, machine, .. } = cli;
+    let status = match guarded(|| command.run(&Context { out, machine })) {
         Ok(status) => status,
         Err(failure) => {
             if let Failure::Refused(refusal) = &failure {

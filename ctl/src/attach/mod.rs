@@ -16,8 +16,9 @@ mod watching;
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use delight_proto::holder::{Attach, Exited};
+use delight_proto::holder::{Attach, Exited, Welcome};
 use delight_proto::id::SessionId;
 use delight_proto::place::Place;
 use delight_proto::refusal::{Code, Refusal};
@@ -28,10 +29,11 @@ use self::notices::Notices;
 use self::relay::{Left, Relay};
 use self::signals::Signals;
 use self::terminal::RawTerminal;
+use crate::afar;
 use crate::command::wait::shell_status;
 use crate::connection::Connection;
 use crate::failure::{Failure, system};
-use crate::holder::{self, Greeting};
+use crate::holder::{self, Greeting, HolderLine};
 use crate::keys::DetachKey;
 use crate::output::{note, stdout};
 use crate::view;
@@ -53,14 +55,42 @@ struct Target {
     /// What a person calls it.
     handle: String,
     title: String,
-    socket: PathBuf,
+    way: Way,
 }
+
+/// How its holder is reached.
+enum Way {
+    /// At its socket.
+    Socket(PathBuf),
+    /// By the companion, on another machine.
+    Afar { place: Place, machine: String },
+}
+
+impl Way {
+    fn connect(&self, session: SessionId, greeting: &Greeting) -> Result<(HolderLine, Welcome), Failure> {
+        match self {
+            Self::Socket(socket) => Ok(holder::connect(socket, session, greeting)?),
+            Self::Afar { place, machine } => {
+                let stream = afar::holder(place, machine, session.as_str())?;
+                Ok(holder::greet(stream, session, greeting, AFAR)?)
+            }
+        }
+    }
+}
+
+/// How long a session of another machine may take to be shown: the companion tries for a minute.
+const AFAR: Duration = Duration::from_secs(120);
 
 /// Attaches to a session the daemon knows, until the person leaves or it ends. The result is the exit status.
 ///
 /// # Errors
 /// It has ended, is this very session, cannot be reached, or this is no terminal.
-pub(crate) fn run(place: &Place, session: &SessionView, wish: &Wish) -> Result<u8, Failure> {
+pub(crate) fn run(
+    place: &Place,
+    machine: Option<&str>,
+    session: &SessionView,
+    wish: &Wish,
+) -> Result<u8, Failure> {
     let handle = view::handle(session).to_owned();
     if session.holder.is_none() && !session.phase.is_live() {
         return Err(Refusal::new(
@@ -71,16 +101,20 @@ pub(crate) fn run(place: &Place, session: &SessionView, wish: &Wish) -> Result<u
         .fix(format!("delightctl logs {handle} shows its output, delightctl resume {handle} starts it again"))
         .into());
     }
-    let socket = session
-        .holder
-        .as_ref()
-        .map_or_else(|| place.holder_socket(session.id), |holder| PathBuf::from(&holder.socket));
+    let way = match (machine, &session.holder) {
+        (Some(machine), _) => Way::Afar { place: place.clone(), machine: machine.to_owned() },
+        (None, Some(holder)) => Way::Socket(PathBuf::from(&holder.socket)),
+        (None, None) => Way::Socket(place.holder_socket(session.id)),
+    };
     let desk = session.agent.is_some().then(|| {
-        let control = place.control_socket();
-        let reach = Box::new(move || Connection::open(&control).map_err(Failure::from));
-        Desk::new(reach, session.clone())
+        let (place, machine) = (place.clone(), machine.map(str::to_owned));
+        let reach = move || match &machine {
+            Some(machine) => afar::connect(&place, machine),
+            None => Connection::open(&place.control_socket()).map_err(Failure::from),
+        };
+        Desk::new(Box::new(reach), session.clone())
     });
-    attached(&Target { id: session.id, handle, title: view::title(session), socket }, wish, desk)
+    attached(&Target { id: session.id, handle, title: view::title(session), way }, wish, desk)
 }
 
 /// Attaches to a session's holder while no daemon runs, by ID or unique prefix.
@@ -100,7 +134,8 @@ pub(crate) fn run_without_daemon(
     };
     note(&format!("no daemon is running; attaching to the session directly (next: {})\n", "delightctl up"));
     let title = id.short().to_owned();
-    attached(&Target { id: *id, handle: title.clone(), title, socket: place.holder_socket(*id) }, wish, None)
+    let way = Way::Socket(place.holder_socket(*id));
+    attached(&Target { id: *id, handle: title.clone(), title, way }, wish, None)
 }
 
 /// Sessions with a holder's socket that the ID or prefix fits.
@@ -139,7 +174,7 @@ fn attached(target: &Target, wish: &Wish, mut desk: Option<Desk>) -> Result<u8, 
             take,
             size: terminal::size(),
         };
-        let (mut line, welcome) = holder::connect(&target.socket, target.id, &greeting)?;
+        let (mut line, welcome) = target.way.connect(target.id, &greeting)?;
         if wish.control && !welcome.control {
             notices.add(
                 "somebody else controlled the session: you were watching (attach with --take to control)",

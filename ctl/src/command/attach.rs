@@ -16,6 +16,7 @@ The first client that attaches controls the session: it types and its terminal's
 they take control with --take; when the controller leaves, one of those that wanted control gets it.
 Detaching leaves the session running. Every other key goes to the session, ctrl-z and ctrl-c too.
 The daemon is not in the way: its restart disturbs nobody who is attached.
+With --machine everybody types; a broken link is said on the first line, and what was missed is shown afterwards.
 
 Your terminal is put back as it was however this ends. Should it ever be left unusable, type: reset
 
@@ -52,12 +53,16 @@ impl Args {
             take: self.take,
             exit_status: self.exit_status,
         };
-        match Connection::open(&place.control_socket()) {
+        let opened = match context.machine {
+            Some(_) => Ok(context.daemon()?),
+            None => Connection::open(&place.control_socket()),
+        };
+        match opened {
             Ok(mut daemon) => {
                 let session = daemon.call::<SessionGet>(&SessionRef { session: self.session })?;
                 // The daemon is not needed any more; keeping it waiting would only cost it a connection.
                 drop(daemon);
-                attach::run(&place, &session, &wish)
+                attach::run(&place, context.machine.as_deref(), &session, &wish)
             }
             Err(NoConnection::NobodyThere(refusal)) => {
                 attach::run_without_daemon(&place, &self.session, &wish, refusal)

@@ -13,6 +13,7 @@ pub(crate) mod events;
 pub(crate) mod kill;
 pub(crate) mod list;
 pub(crate) mod logs;
+pub(crate) mod machines;
 pub(crate) mod next;
 pub(crate) mod pair;
 pub(crate) mod permissions;

@@ -73,7 +73,7 @@ pub(crate) struct Args {
     /// Session kind: claude, codex, pty, … (delightctl agents lists them) [default: pty]
     #[arg(value_name = "KIND", conflicts_with = "kind")]
     positional_kind: Option<String>,
-    /// Working directory [default: this one]
+    /// Working directory [default: this one; with --machine the home directory there]
     #[arg(value_name = "DIR", conflicts_with = "cwd")]
     directory: Option<PathBuf>,
     /// Working directory, as an option
@@ -166,7 +166,7 @@ impl Args {
         let on_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
         let attach_to_it = on_terminal && !self.no_attach && !self.wait && !context.out.json;
         let (wait, detach_key) = (self.wait, self.detach_key);
-        let params = self.params()?;
+        let params = self.params(context.machine.is_some())?;
         let mut session = spawn(context, &place, &params)?;
         if attach_to_it {
             return attached(context, &place, &session, detach_key);
@@ -198,7 +198,11 @@ next: delightctl {verb} {handle}
         Ok(0)
     }
 
-    fn params(&mut self) -> Result<SpawnParams, Failure> {
+    fn params(&mut self, afar: bool) -> Result<SpawnParams, Failure> {
+        let asked_dir = self.cwd.as_deref().or(self.directory.as_deref());
+        let cwd = if afar { dir_afar(asked_dir)? } else { working_dir(asked_dir)? };
+        // Of our environment only what the terminal is: the rest is of this machine.
+        let ours = std::env::vars_os().filter(|(name, _)| !afar || name == "TERM" || name == "COLORTERM");
         let size = self.size.or_else(attach::terminal::size).unwrap_or_default();
         let restart = match self.restart {
             Restart::Never => RestartPolicy::Never,
@@ -213,9 +217,9 @@ next: delightctl {verb} {handle}
             name: self.name.take(),
             kind: self.kind.take().or(self.positional_kind.take()).unwrap_or_else(|| "pty".to_owned()),
             command: std::mem::take(&mut self.command),
-            cwd: working_dir(self.cwd.as_deref().or(self.directory.as_deref()))?,
+            cwd,
             create_cwd: self.create,
-            env: environment(&self.env, std::env::vars_os())?,
+            env: environment(&self.env, ours)?,
             size,
             restart,
             stop_grace_ms: self.grace.map(|grace| grace.as_millis() as u64),
@@ -265,7 +269,7 @@ fn attached(
     detach_key: DetachKey,
 ) -> Result<u8, Failure> {
     let wish = attach::Wish { detach_key, control: true, take: false, exit_status: false };
-    let refusal = match attach::run(place, session, &wish) {
+    let refusal = match attach::run(place, context.machine.as_deref(), session, &wish) {
         Err(Failure::Refused(refusal)) => refusal,
         other => return other,
     };
@@ -325,6 +329,19 @@ pub(super) fn fresh_id() -> Result<String, Failure> {
 
 fn fresh_request_id() -> Result<RequestId, Failure> {
     fresh_id()?.parse().map_err(|e: BadName| system("the request id", e))
+}
+
+/// A directory of another machine: its home directory unless one is named. Nothing of ours says where a relative one is.
+fn dir_afar(asked: Option<&Path>) -> Result<String, Failure> {
+    let dir = asked.unwrap_or(Path::new("~"));
+    match dir.to_str() {
+        Some(text) if dir.is_absolute() || text == "~" || text.starts_with("~/") => Ok(text.to_owned()),
+        _ => Err(usage(
+            "the working directory cannot be told",
+            format!("{} is neither absolute nor below ~, and it is on another machine", dir.display()),
+            "write --cwd /its/path or --cwd '~/its/path'",
+        )),
+    }
 }
 
 /// The directory as an absolute path, symbolic links kept: the session shows what was asked for.
@@ -418,6 +435,14 @@ mod tests {
     #[test]
     fn request_ids_differ() {
         assert_ne!(fresh_request_id().unwrap(), fresh_request_id().unwrap());
+    }
+
+    #[test]
+    fn directories_of_other_machines_are_theirs() {
+        assert_eq!(dir_afar(None).unwrap(), "~");
+        assert_eq!(dir_afar(Some(Path::new("~/src"))).unwrap(), "~/src");
+        assert_eq!(dir_afar(Some(Path::new("/srv"))).unwrap(), "/srv");
+        assert!(dir_afar(Some(Path::new("src"))).is_err() && dir_afar(Some(Path::new("~other"))).is_err());
     }
 
     #[test]

@@ -34,7 +34,11 @@ impl Args {
     pub(crate) fn run(self, context: &Context) -> Result<u8, Failure> {
         let place = context.place()?;
         let socket = place.control_socket();
-        let mut daemon = match Connection::open(&socket) {
+        let opened = match context.machine {
+            Some(_) => Ok(context.daemon()?),
+            None => Connection::open(&socket),
+        };
+        let mut daemon = match opened {
             Ok(daemon) => daemon,
             Err(NoConnection::NobodyThere(_)) => {
                 let document = Document {
