@@ -51,7 +51,7 @@ impl Args {
             attach::terminal::require()?;
             let wish =
                 attach::Wish { detach_key: self.detach_key, control: true, take: false, exit_status: false };
-            return attach::run(&place, session, &wish);
+            return attach::run(&place, context.machine.as_deref(), session, &wish);
         }
         context.out.result(&Document { session: Some(session) }, || {
             let handle = view::handle(session);

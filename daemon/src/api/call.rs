@@ -9,9 +9,10 @@ use delight_core::supervisor::Request as Ask;
 use delight_proto::api::envelope::Request;
 use delight_proto::api::method::{
     DaemonStatus, DaemonStatusResult, DaemonStop, EventsParams, EventsResult, Hello, Method, OutputParams,
-    OutputResult, RemovedResult, ScreenResult, SendParams, SendResult, SessionEvents, SessionGet, SessionList,
-    SessionListResult, SessionOutput, SessionRemove, SessionRename, SessionResize, SessionResume, SessionScreen,
-    SessionSend, SessionSpawn, SessionStop, SessionWait, SpawnParams, Subscribe, WaitParams,
+    OutputResult, RemovedResult, ScreenResult, SendParams, SendResult, SessionEvents, SessionGet,
+    SessionList, SessionListResult, SessionOutput, SessionRemove, SessionRename, SessionResize,
+    SessionResume, SessionScreen, SessionSend, SessionSpawn, SessionStop, SessionWait, SpawnParams,
+    Subscribe, WaitParams,
 };
 use delight_proto::id::SessionId;
 use delight_proto::refusal::{Code, Refusal};
