@@ -1,5 +1,6 @@
 //! How sessions of each kind are started. A new kind is one file here and one line in `registry.rs`.
 
+mod acp;
 pub(crate) mod agents_config;
 mod claude;
 pub(crate) mod codec;

@@ -9,16 +9,16 @@ use delight_proto::refusal::{Code, Refusal};
 
 use super::agents_config::AgentsConfig;
 use super::codec::{Codec, Reporter, Watching};
-use super::{Adapter, Launch, Machine, RunnerPlan, claude, codex, fake, pty};
+use super::{Adapter, Launch, Machine, RunnerPlan, acp, claude, codex, fake, pty};
 
 /// Every adapter of this build.
 fn all(config: AgentsConfig) -> Vec<Box<dyn Adapter>> {
-    vec![
-        Box::new(pty::Pty),
-        Box::new(fake::Fake),
-        Box::new(claude::Claude::new(config.claude)),
-        Box::new(codex::Codex::new(config.codex)),
-    ]
+    let mut all: Vec<Box<dyn Adapter>> = vec![Box::new(pty::Pty), Box::new(fake::Fake)];
+    let acp = config.acp_agents();
+    all.push(Box::new(claude::Claude::new(config.claude)));
+    all.push(Box::new(codex::Codex::new(config.codex)));
+    all.extend(acp.into_iter().map(|(kind, set)| Box::new(acp::Acp::new(kind, set)) as Box<dyn Adapter>));
+    all
 }
 
 /// The registered adapters. Cheap to clone.
