@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::keys::{Keys, Linking};
 use crate::lifecycle::notify::{self, ReadyPipe};
 use crate::lifecycle::single;
-use crate::process::{identity, launch::Launcher, reap};
+use crate::process::{identity, launch::Launcher, reap, spare::Spares};
 use crate::relay::Embedded;
 use crate::session::Shared;
 use crate::supervisor::{self, Ended, Supervision, run_supervisor};
@@ -73,11 +73,14 @@ pub(crate) async fn run(
     };
     let agents = agents_config::load(&place.config.with_file_name("agents.toml"))?;
     let adapters = Adapters::new(machine, agents);
-    let launcher = Launcher { program: holder, place: place.clone(), inherited_files: raise_file_limit() };
+    let launcher =
+        Arc::new(Launcher { program: holder, place: place.clone(), inherited_files: raise_file_limit() });
+    let spares = Spares::new(Arc::clone(&launcher));
     let tickets = Tickets::default();
     let (mail, mailbox) = mpsc::channel(supervisor::MAILBOX);
     let shared = Arc::new(Shared {
-        launcher: Arc::new(launcher),
+        launcher,
+        spares: spares.clone(),
         store: store.clone(),
         tickets: tickets.clone(),
         adapters: adapters.clone(),
@@ -114,7 +117,7 @@ pub(crate) async fn run(
         sends: api::sends::Sends::default(),
     });
     let mut opening = Some((restored, daemon, ending));
-    let mut serving = None;
+    let (mut serving, mut keeping) = (None, None);
     let mut watchdog = notify::watchdog_period().map(tokio::time::interval);
     let ended = loop {
         tokio::select! {
@@ -125,6 +128,8 @@ pub(crate) async fn run(
                 tracing::info!(adopted, socket = %place.control_socket().display(), "serving");
                 notify::ready(&format!("serving; {adopted} sessions adopted"));
                 ready_pipe.say("ready");
+                let spares = spares.clone();
+                keeping = Some(tokio::spawn(async move { spares.keep().await }));
             },
             _ = terminated.recv() => ask_to_end(&supervision),
             _ = interrupted.recv() => ask_to_end(&supervision),
@@ -144,6 +149,12 @@ pub(crate) async fn run(
     if let Some(relay) = relay {
         relay.end().await;
     }
+    if let Some(keeping) = keeping {
+        keeping.abort();
+        // One that it was just starting exits with our end of its connection.
+        let _ = keeping.await;
+    }
+    spares.end().await;
     store.close().await;
     match ended {
         Ended::Asked => {

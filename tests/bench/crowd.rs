@@ -93,9 +93,11 @@ pub(crate) fn rows() -> Vec<Row> {
         if peer == Peer::Tmux {
             continue;
         }
-        let name = if peer == Peer::Delight { "delight-holder" } else { "dtach" };
-        let all = world.sandbox.processes();
-        let holders: Vec<u32> = all.values().filter(|p| p.command.contains(name)).map(|p| p.pid).collect();
+        let holders = match peer {
+            Peer::Delight => world.sandbox.holders(),
+            _ => world.sandbox.processes().into_values().filter(|p| p.command.contains("dtach")).collect(),
+        };
+        let holders: Vec<u32> = holders.iter().map(|holder| holder.pid).collect();
         assert_eq!(holders.len(), COUNT, "{peer}");
         let private: u64 = holders.iter().map(|pid| kernel::private_memory(*pid)).sum();
         memory.push((peer, private as f64 / COUNT as f64 / 1024.0));

@@ -20,6 +20,7 @@ mod parsers;
 mod remote_terminal;
 mod schema;
 mod secrets;
+mod spare;
 mod transcript;
 mod trees;
 mod units;

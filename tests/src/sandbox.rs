@@ -151,9 +151,25 @@ impl Sandbox {
         kernel::processes().into_iter().filter(|(_, p)| p.is_alive() && ours(p)).collect()
     }
 
-    /// Living holders of it.
+    /// Living holders of its sessions. The one the daemon keeps waiting for the next session is none.
     #[must_use]
     pub fn holders(&self) -> Vec<Process> {
+        self.holder_processes().into_iter().filter(|holder| self.has_session(holder)).collect()
+    }
+
+    /// Living holders that wait for a session.
+    #[must_use]
+    pub fn spare_holders(&self) -> Vec<Process> {
+        self.holder_processes().into_iter().filter(|holder| !self.has_session(holder)).collect()
+    }
+
+    /// A session has events before its runner is started.
+    fn has_session(&self, holder: &Process) -> bool {
+        let mut words = holder.command.split(' ').skip_while(|word| *word != "--dir");
+        words.nth(1).is_some_and(|dir| Path::new(dir).join("events").exists())
+    }
+
+    fn holder_processes(&self) -> Vec<Process> {
         // Between fork and exec a child still shows its parent's command line, so look at the program's own name.
         self.processes().into_values().filter(|p| p.command.contains("delight-holder")).collect()
     }

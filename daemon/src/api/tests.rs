@@ -16,6 +16,7 @@ use crate::adapters::agents_config::AgentsConfig;
 use crate::adapters::{Adapters, Environment, Machine};
 use crate::keys::{Keys, ServerSettings};
 use crate::process::launch::Launcher;
+use crate::process::spare::Spares;
 use crate::session::Shared;
 use crate::supervisor::run_supervisor;
 
@@ -56,12 +57,14 @@ impl Server {
                 let adapters = Adapters::new(machine, AgentsConfig::default());
                 let tickets = Tickets::default();
                 let (mail, mailbox) = mpsc::channel(crate::supervisor::MAILBOX);
+                let launcher = Arc::new(Launcher {
+                    program: program.clone(),
+                    place: place.clone(),
+                    inherited_files: None,
+                });
                 let shared = Arc::new(Shared {
-                    launcher: Arc::new(Launcher {
-                        program: program.clone(),
-                        place: place.clone(),
-                        inherited_files: None,
-                    }),
+                    spares: Spares::new(Arc::clone(&launcher)),
+                    launcher,
                     store: store.clone(),
                     tickets: tickets.clone(),
                     adapters: adapters.clone(),

@@ -5,6 +5,7 @@ use std::io;
 
 use delight_proto::holder::{Attach, Decoder, FromHolder, Hello, ToHolder, VERSION};
 use delight_proto::refusal::Refusal;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
@@ -63,6 +64,13 @@ impl Link {
     /// The process at the other end, where the platform tells.
     pub(crate) fn peer(&self) -> Option<i32> {
         self.stream.peer_cred().ok().and_then(|cred| cred.pid())
+    }
+
+    /// Whether the other side is known to have gone. It has nothing to say unasked, so anything readable is its end.
+    pub(crate) fn has_ended(&self) -> bool {
+        use std::os::fd::AsFd;
+        let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+        self.broken.is_some() || poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 
     /// Sends a frame: at once if the holder reads, else as soon as it does. A broken connection shows in

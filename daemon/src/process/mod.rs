@@ -9,3 +9,4 @@ pub(crate) mod link;
 pub(crate) mod lock;
 pub(crate) mod reap;
 pub(crate) mod viewer;
+pub(crate) mod spare;

@@ -21,6 +21,7 @@ use crate::adapters::Adapters;
 use crate::process::adopt::Contact;
 use crate::process::launch::Launcher;
 use crate::process::link::Link;
+use crate::process::spare::{Spare, Spares};
 use crate::store::Store;
 use crate::supervisor;
 
@@ -31,6 +32,7 @@ pub(crate) const MAILBOX: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) launcher: Arc<Launcher>,
+    pub(crate) spares: Spares,
     pub(crate) store: Store,
     pub(crate) tickets: Tickets,
     pub(crate) adapters: Adapters,
@@ -58,6 +60,8 @@ struct SessionBody {
     id: SessionId,
     shared: Arc<Shared>,
     mailbox: mpsc::Receiver<Mail>,
+    /// A holder that was started ahead, until it is needed.
+    spare: Option<Spare>,
     link: Option<Link>,
     reaching: Option<Reaching>,
     /// Whether `reaching` is a launch.
@@ -80,12 +84,13 @@ struct Pieces {
     refusal: Option<Refusal>,
 }
 
-/// Runs a session until the supervisor closes its mailbox or its reducer panics.
+/// Runs a session, on a `spare` holder if there is one, until the supervisor closes its mailbox or its reducer panics.
 pub(crate) async fn run_session(
     core: Box<Core<Session>>,
     id: SessionId,
     shared: Arc<Shared>,
     mailbox: mpsc::Receiver<Mail>,
+    spare: Option<Spare>,
 ) {
     let mut core = core;
     let mut policy = shared.policy.clone();
@@ -94,6 +99,7 @@ pub(crate) async fn run_session(
         id,
         shared,
         mailbox,
+        spare,
         link: None,
         reaching: None,
         launching: false,

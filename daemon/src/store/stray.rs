@@ -51,9 +51,10 @@ pub(super) fn finish_removals(
     Ok(())
 }
 
-/// Deals with directories that have no record. One without output is what a crash between starting a holder and
-/// storing its record leaves: nothing ran there, nothing was promised, it is deleted. Any other is kept and reported,
-/// with the place where the registry was `kept` as it had been.
+/// Deals with directories that have no record. One without output and events is what a holder leaves that waited for a
+/// session when the daemon was killed: nothing ran there, nothing was promised, it is deleted (at the next start, if
+/// its holder has not ended yet). Any other is kept and reported, with the place where the registry was `kept` as it had
+/// been.
 pub(super) fn report(
     place: &Place,
     known: &BTreeSet<SessionId>,
@@ -69,6 +70,7 @@ pub(super) fn report(
             });
             told.push(format!("session {id}: it has data in {} but no registry record{kept}", dir.display()));
         } else if !known.contains(&id)
+            && !lock::is_held(&dir).unwrap_or(true)
             && let Err(e) = fs::remove_dir_all(&dir)
         {
             tracing::warn!(session = %id, error = %e, "an unused session directory could not be deleted");
@@ -76,15 +78,12 @@ pub(super) fn report(
     }
 }
 
-/// The sessions that have data or a holder, and are not among those the registry knows.
+/// The sessions that have data, and are not among those the registry knows.
 pub(super) fn without_record(place: &Place, known: &BTreeSet<SessionId>) -> Vec<SessionId> {
     let mut found = session_dirs(&place.sessions());
     found.retain(|id| {
         let dir = place.session(*id);
-        !known.contains(id)
-            && (has_records(&dir.join("journal"))
-                || has_records(&dir.join("events"))
-                || lock::is_held(&dir).unwrap_or(true))
+        !known.contains(id) && (has_records(&dir.join("journal")) || has_records(&dir.join("events")))
     });
     found
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use delight_core::actor::{Effects, Ticket};
 use delight_core::session::{Happening, Input as SessionInput, Session};
-use delight_core::supervisor::{Answer, Boot, Effect, Input, Opening, Supervisor};
+use delight_core::supervisor::{Answer, Boot, Effect, Input, Opening, Request, Supervisor};
 use delight_proto::id::SessionId;
 use delight_proto::refusal::{Code, Refusal};
 use tokio::sync::mpsc::{self, error::TrySendError};
@@ -18,7 +18,14 @@ impl Body for SupervisorBody {
     type Reducer = Supervisor;
 
     async fn next(&mut self, _state: &Supervisor) -> Option<Input> {
-        self.mailbox.recv().await.map(|mail| *mail)
+        let mut input = *self.mailbox.recv().await?;
+        // Nothing comes between this and the session's making: the id stays the spare holder's.
+        if let Input::Asked { request: Request::Spawn { fresh_id, params }, .. } = &mut input
+            && let Some(id) = self.shared.spares.id(params.retain_bytes)
+        {
+            *fresh_id = id;
+        }
+        Some(input)
     }
 
     async fn carry_out(&mut self, _state: &Supervisor, effects: Effects<Effect>) -> Flow<Input> {
@@ -78,17 +85,19 @@ impl SupervisorBody {
     }
 
     fn open(&mut self, id: SessionId, opening: Opening) {
-        let session = match opening {
-            Opening::Fresh(record, capabilities) => Session::new(*record, capabilities),
+        let (session, spare) = match opening {
+            Opening::Fresh(record, capabilities) => {
+                (Session::new(*record, capabilities), self.shared.spares.take(id))
+            }
             Opening::Stored { record, log_seq, tail, capabilities } => {
-                Session::restored(*record, log_seq, &tail, capabilities)
+                (Session::restored(*record, log_seq, &tail, capabilities), None)
             }
         };
         let (mail, mailbox) = mpsc::channel(MAILBOX);
         self.sessions.insert(id, mail);
         let core = Box::new(Core::new(session, self.clock));
         while self.tasks.try_join_next().is_some() {}
-        self.tasks.spawn(run_session(core, id, Arc::clone(&self.shared), mailbox));
+        self.tasks.spawn(run_session(core, id, Arc::clone(&self.shared), mailbox, spare));
     }
 
     /// Puts mail into a session's mailbox. A full one answers `busy`; what nobody waits for (`NOBODY`) and must arrive
