@@ -134,6 +134,19 @@ pub(crate) fn home() -> Option<std::path::PathBuf> {
     std::env::var_os("HOME").map(std::path::PathBuf::from).filter(|home| home.is_absolute())
 }
 
+/// Who drives it: the agent's driver, else the client that types into its terminal, without the family name of ours.
+pub(crate) fn control(view: &SessionView) -> String {
+    match (&view.agent, &view.controller) {
+        _ if !view.phase.is_live() => String::new(),
+        (Some(agent), _) => match agent.control {
+            Control::Local => "desktop".to_owned(),
+            Control::Remote => "phone".to_owned(),
+        },
+        (None, Some(client)) => text::visible(client.strip_prefix("delightctl ").unwrap_or(client)),
+        (None, None) => String::new(),
+    }
+}
+
 /// How long it has been in its state: its agent's, while that is what the state tells.
 pub(crate) fn since(view: &SessionView, now_ms: u64) -> String {
     let agent = view.agent.as_ref().filter(|_| view.phase == Phase::Running);
@@ -213,6 +226,7 @@ pub(crate) mod example {
             holder: None,
             exit: None,
             last_seq: 3,
+            controller: None,
             agent: None,
             warnings: Vec::new(),
         }

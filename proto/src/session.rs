@@ -292,6 +292,9 @@ pub struct SessionView {
     pub exit: Option<Exit>,
     /// The last event's number.
     pub last_seq: u64,
+    /// What the client that types into its terminal calls itself; none: nobody does, or it is not known at present.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub controller: Option<String>,
     /// Its agent; none: a plain terminal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<Box<AgentView>>,

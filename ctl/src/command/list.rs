@@ -16,6 +16,8 @@ const NEWS_MS: u64 = 24 * 3_600_000;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Without an option it shows what is alive, what failed or was cut off, and what ended within the last day.
+CTRL, while anything is driven, is who drives it: desktop or phone for an agent, else the client that types into its
+terminal.
 With --json it always gives all of them (or, with --live, the live ones), in the same order.
 
 Examples:
@@ -76,22 +78,31 @@ fn render(
     let Some(first) = sessions.first() else {
         return format!("no sessions\n{rest}next: delightctl spawn\n");
     };
+    // The column is worth its width only while somebody drives something.
+    let driven = sessions.iter().any(|s| !view::control(s).is_empty());
     let rows: Vec<Vec<Cell>> = sessions
         .iter()
         .map(|s| {
-            vec![
+            let mut row: Vec<Cell> = vec![
                 s.id.short().to_owned().into(),
                 s.name.as_ref().map(ToString::to_string).unwrap_or_default().into(),
                 text::visible(&s.kind).into(),
                 view::place(&s.cwd, home).into(),
                 Cell { text: view::state(s), tone: view::tone(s) },
                 view::since(s, now).into(),
-                Cell { text: view::command(s), tone: Tone::Plain },
-            ]
+            ];
+            if driven {
+                row.push(view::control(s).into());
+            }
+            row.push(Cell { text: view::command(s), tone: Tone::Plain });
+            row
         })
         .collect();
-    let head = ["ID", "NAME", "AGENT", "WHERE", "STATE", "SINCE", "COMMAND"];
-    let table = lay_out(out, &head, &rows, &[6, 3, 4], width);
+    let mut head = vec!["ID", "NAME", "AGENT", "WHERE", "STATE", "SINCE", "COMMAND"];
+    if driven {
+        head.insert(6, "CTRL");
+    }
+    let table = lay_out(out, &head, &rows, &[head.len() - 1, 3, 4], width);
     let verb = if first.phase.is_live() { "attach" } else { "show" };
     format!("{table}{rest}next: delightctl {verb} {}\n", view::handle(first))
 }
@@ -107,6 +118,7 @@ mod tests {
     fn sessions() -> Vec<SessionView> {
         let mut build = example::session(1, Phase::Running);
         build.name = Some("build".parse().unwrap());
+        build.controller = Some("delightctl attach".to_owned());
         build.command = vec!["make".to_owned(), "-j 8".to_owned()];
         let mut broken = example::session(2, Phase::Failed);
         broken.reason = "no such program: frob".to_owned();
@@ -122,10 +134,10 @@ mod tests {
         assert_eq!(
             render(PLAIN, &sessions(), 2, 1_090_000, None, home),
             "\
-ID        NAME   AGENT  WHERE  STATE                          SINCE  COMMAND
-081040g2         pty    ~/src  failed: no such program: frob  1m     bash
-040g2081  build  pty    ~/src  running                        1m     make '-j 8'
-0c1g60r3         pty    ~/src  exited: exit status 0          1m     (pty default)
+ID        NAME   AGENT  WHERE  STATE                          SINCE  CTRL    COMMAND
+081040g2         pty    ~/src  failed: no such program: frob  1m             bash
+040g2081  build  pty    ~/src  running                        1m     attach  make '-j 8'
+0c1g60r3         pty    ~/src  exited: exit status 0          1m             (pty default)
 2 sessions that ended more than a day ago not shown: --all
 next: delightctl show 081040g2
 "

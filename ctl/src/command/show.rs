@@ -73,6 +73,9 @@ fn render(out: Output, s: &SessionView, events: &[Event], now: u64, clock: impl 
     if let Some(holder) = &s.holder {
         field("holder", &format!("pid {}, {}", holder.process.pid, text::visible(&holder.socket)));
     }
+    if let Some(controller) = &s.controller {
+        field("control", &text::visible(controller));
+    }
     if let Some(exit) = s.exit {
         field("exit", &exit.to_string());
     }
@@ -146,6 +149,7 @@ mod tests {
         let mut s = example::session(1, Phase::Exited);
         s.exit = Some(Exit::Signal(9));
         s.name = Some("web".parse().unwrap());
+        s.controller = Some("delightctl attach".to_owned());
         let event = |seq, body| Event { seq, at_ms: seq, offset: 0, body };
         let events = [
             event(1, EventBody::Spawned { origin: Origin::Desktop { pid: Some(7) } }),
@@ -162,6 +166,7 @@ mod tests {
   where     /home/u/src
   since     T1000000 (1m)
   spawned   T1000000
+  control   delightctl attach
   exit      signal 9
 events
      1  T1  spawned by this machine (pid 7)

@@ -142,6 +142,7 @@ pub(crate) fn session(place: &Place, phase: Phase) -> SessionView {
         holder: phase.is_live().then_some(HolderIdentity { socket, process }),
         exit: None,
         last_seq: 3,
+        controller: None,
         agent: None,
         warnings: Vec::new(),
     }

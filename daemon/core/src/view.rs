@@ -21,6 +21,7 @@ pub fn of_record(record: &Record) -> SessionView {
         holder: record.holder.clone(),
         exit: record.exit,
         last_seq: record.last_seq,
+        controller: None,
         agent: None,
         warnings: Vec::new(),
     }

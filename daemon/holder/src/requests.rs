@@ -7,6 +7,7 @@ use delight_proto::holder::{Attach, ControlChange, FromHolder, Hello, OLDEST, To
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::Size;
 
+use crate::client::Client;
 use crate::clock::now_ms;
 use crate::holder::Holder;
 use crate::input_queue::Receipt;
@@ -157,6 +158,9 @@ impl Holder {
         if gets_control {
             // Its own share of the news was in the welcome.
             self.tell_control(Some(id));
+        } else if hello.daemon && self.controller.is_some() {
+            // A new daemon learns who controls; the welcome has no place for it.
+            self.tell_who_controls(|client| client.id == id);
         }
         if hello.attach == Attach::Screen {
             let frames = screen::frames(&self.screen.draw(), self.log.end(), self.size);
@@ -176,11 +180,13 @@ impl Holder {
 
     /// Tells everybody, but for one who knows, who controls.
     fn tell_control(&mut self, knows: Option<u64>) {
+        self.tell_who_controls(|client| Some(client.id) != knows);
+    }
+
+    fn tell_who_controls(&mut self, whom: impl Fn(&Client) -> bool) {
         let to = self.controller;
         let by = to.and_then(|id| self.clients.iter().find(|c| c.id == id)).and_then(|c| c.name.clone());
-        for client in
-            self.clients.iter_mut().filter(|client| client.name.is_some() && Some(client.id) != knows)
-        {
+        for client in self.clients.iter_mut().filter(|client| client.name.is_some() && whom(client)) {
             client.told_viewer = false;
             client.send(&FromHolder::Control(ControlChange { you: Some(client.id) == to, by: by.clone() }));
         }

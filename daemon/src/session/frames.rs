@@ -24,13 +24,13 @@ impl SessionBody {
             FromHolder::InputDone { tag } => return self.piece(tag, None),
             FromHolder::InputFailed { tag, refusal } => return self.piece(tag, Some(refusal)),
             FromHolder::Resized(_) => Happening::TagDone { tag: self.resizes.pop_front()? },
+            FromHolder::Control(change) => Happening::Control { by: change.by },
             FromHolder::Trouble(trouble) => Happening::Trouble { troubles: trouble.troubles },
             FromHolder::Refused(refusal) => return self.refused(refusal),
             FromHolder::Welcome(_)
             | FromHolder::Output { .. }
             | FromHolder::Screen { .. }
-            | FromHolder::Lost { .. }
-            | FromHolder::Control(_) => return None,
+            | FromHolder::Lost { .. } => return None,
         })
     }
 

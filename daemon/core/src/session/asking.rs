@@ -9,8 +9,8 @@ use delight_proto::session::{Origin, Phase, Size};
 use super::effect::Effect;
 use super::reduce::phase_word;
 use super::state::{
-    Early, Holder, MAX_EARLY_BYTES, MAX_PENDING_BYTES, MAX_SEND_BYTES, MAX_TAGGED, MAX_TROUBLE_CHARS,
-    MAX_TROUBLES, Removal, Session, Tagged, Tree,
+    Early, Holder, MAX_CONTROLLER_CHARS, MAX_EARLY_BYTES, MAX_PENDING_BYTES, MAX_SEND_BYTES, MAX_TAGGED,
+    MAX_TROUBLE_CHARS, MAX_TROUBLES, Removal, Session, Tagged, Tree,
 };
 use super::step::{Say, Step};
 use super::storing::storage_refusal;
@@ -157,6 +157,10 @@ impl Step {
             self.say(Say::Removed { ticket });
         }
         self.say(Say::Gone);
+    }
+
+    pub(super) fn controlled(&mut self, by: Option<String>) {
+        self.s.controller = by.map(|name| name.chars().take(MAX_CONTROLLER_CHARS).collect());
     }
 
     pub(super) fn trouble(&mut self, mut troubles: Vec<String>) {

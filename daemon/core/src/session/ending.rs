@@ -277,6 +277,7 @@ impl Step {
         // What is begun from here on waits for `without_holder`, at the end.
         let before = std::mem::replace(&mut self.s.holder, Holder::Closing);
         self.s.troubles.clear();
+        self.s.controller = None;
         let lost = Refusal::new(
             Code::HolderUnreachable,
             "the request was not carried out",

@@ -283,6 +283,11 @@ pub enum Happening {
         /// In words for the owner.
         troubles: Vec<String>,
     },
+    /// Who controls the terminal has changed.
+    Control {
+        /// What the client calls itself; `None`: nobody controls.
+        by: Option<String>,
+    },
     /// The agent did or said something.
     Agent(Box<AgentHeard>),
     /// The owner's policy is this now. Comes before a session's first other input, and again when it changes.

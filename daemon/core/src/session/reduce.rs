@@ -107,6 +107,7 @@ impl Step {
             Happening::Trouble { troubles } => self.trouble(troubles),
             Happening::Agent(heard) => self.heard(*heard),
             Happening::Policy(policy) => self.s.policy = *policy,
+            Happening::Control { by } => self.controlled(by),
             // Handled before: it must not be taken for the confirmation of the step it complains of.
             Happening::StoreFailed { .. } => {}
         }

@@ -72,6 +72,8 @@ impl Step {
         self.s.seek_wait_ms = RETRY_FIRST_MS;
         self.s.record.holder = Some(identity);
         self.s.offset = self.s.offset.max(offset);
+        // If somebody controls it, the holder says so next.
+        self.s.controller = None;
         let generation = runner.map(|r| r.generation).or(ended.map(|e| e.generation)).unwrap_or(0);
         self.log(EventBody::Adopted { generation });
         self.save();

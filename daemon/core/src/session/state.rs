@@ -59,6 +59,8 @@ pub const MAX_UNSTORED: usize = 256;
 pub const MAX_TROUBLES: usize = 16;
 /// See [`MAX_TROUBLES`].
 pub const MAX_TROUBLE_CHARS: usize = 500;
+/// Characters of a controlling client's name, as many as a holder keeps.
+pub const MAX_CONTROLLER_CHARS: usize = 80;
 
 /// Bytes of one path of a permission (`PATH_MAX`).
 pub const MAX_PATH_BYTES: usize = 4_096;
@@ -362,6 +364,8 @@ pub struct Session {
     pub(super) offset: u64,
     /// The holder's troubles.
     pub(super) troubles: Vec<String>,
+    /// What the client that controls the terminal calls itself. The holder remembers it, so it is in no event.
+    pub(super) controller: Option<String>,
     pub(super) callers: Callers,
     pub(super) store: Store,
     /// What its agent may do unasked.
@@ -395,6 +399,7 @@ impl Session {
             start_refusal: None,
             offset: 0,
             troubles: Vec::new(),
+            controller: None,
             callers: Callers::default(),
             store: Store::default(),
             policy: Policy { no_answer_ms: default_no_answer_ms(), ..Policy::default() },

@@ -261,6 +261,7 @@ impl Session {
         SessionView {
             pid,
             agent: self.agent_view(),
+            controller: self.controller.clone(),
             warnings: self.warnings(),
             ..view::of_record(&self.record)
         }

@@ -72,6 +72,24 @@ fn wait_returns_when_child_crashed() {
 }
 
 #[test]
+fn who_controls_is_shown_until_the_holder_is_gone_and_is_no_event() {
+    let named = |name: &str| happened(Happening::Control { by: Some(name.to_owned()) });
+    let (s, effects) = step(running(RestartPolicy::Never, PLAIN), 100, named("delightctl attach"));
+    assert_eq!(s.view().controller.as_deref(), Some("delightctl attach"));
+    assert!(matches!(&effects[..], [Effect::Publish { .. }]), "{effects:?}");
+    let (s, effects) = step(s, 101, named("delightctl attach"));
+    assert!(effects.is_empty(), "nothing has changed: {effects:?}");
+    let (s, _) = step(s, 102, named(&"x".repeat(1000)));
+    assert_eq!(s.view().controller.map(|name| name.len()), Some(80));
+    let (s, _) = step(s, 103, happened(Happening::Control { by: None }));
+    assert_eq!(s.view().controller, None);
+    let (s, _) = step(s, 104, named("x"));
+    let (s, _) = step(s, 105, exited(1, Exit::Code(0), 0));
+    let (s, _) = step(s, 106, gone(None, true));
+    assert_eq!(s.view().controller, None);
+}
+
+#[test]
 fn wait_times_out() {
     let s = running(RestartPolicy::Never, PLAIN);
     let (s, _) = step(
