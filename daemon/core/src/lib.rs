@@ -8,7 +8,8 @@
 //! - [`session`]: one session, from spawn to removal;
 //! - [`supervisor`]: which sessions there are, and who may make another;
 //! - [`policy`]: what an agent may do without asking a person;
-//! - [`replay`]: folding recorded inputs again.
+//! - [`replay`]: folding recorded inputs again;
+//! - [`why`]: which events led to the present state.
 
 pub mod actor;
 pub mod policy;
@@ -18,3 +19,4 @@ pub mod supervisor;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod view;
+pub mod why;

@@ -28,6 +28,11 @@ fn half(which: u64) -> Result<(), String> {
             (counts.disconnects, "broken connection"),
             (counts.full_disks, "full disk"),
             (counts.refusals, "refusal"),
+            (counts.prompts, "message to an agent"),
+            (counts.decisions, "decision to an agent"),
+            (counts.switches, "change of control"),
+            (counts.fall_backs, "fall back of control"),
+            (counts.withdrawn, "withdrawn permission"),
         ] {
             assert!(count > 0, "no {what} in {seeds} seeds");
         }

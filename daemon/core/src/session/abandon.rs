@@ -1,6 +1,7 @@
 //! Callers who went away: they take up no room where others wait.
 
-use super::state::Tagged;
+use super::callers::Tagged;
+
 use super::step::Step;
 use crate::actor::Ticket;
 

@@ -138,7 +138,7 @@ impl Session {
         let falls_back = self.starting.is_some_and(|s| s.cause == Cause::FallBack);
         Some(Box::new(AgentView {
             control,
-            switching: agent.handover.is_some() || falls_back,
+            switching: self.record.phase.is_live() && (agent.handover.is_some() || falls_back),
             controls: self.capabilities.controls.list(),
             conversation: agent.conversation.clone(),
             model: agent.model.clone(),

@@ -6,11 +6,12 @@ use delight_proto::id::SessionName;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::{Origin, Phase, Size};
 
+use super::callers::{Early, Tagged};
 use super::effect::Effect;
 use super::reduce::phase_word;
 use super::state::{
-    Early, Holder, MAX_CONTROLLER_CHARS, MAX_EARLY_BYTES, MAX_PENDING_BYTES, MAX_SEND_BYTES, MAX_TAGGED,
-    MAX_TROUBLE_CHARS, MAX_TROUBLES, Removal, Session, Tagged, Tree,
+    Holder, MAX_CONTROLLER_CHARS, MAX_EARLY_BYTES, MAX_PENDING_BYTES, MAX_SEND_BYTES, MAX_TAGGED,
+    MAX_TROUBLE_CHARS, MAX_TROUBLES, Removal, Session, Tree,
 };
 use super::step::{Say, Step};
 use super::storing::storage_refusal;
@@ -174,14 +175,6 @@ impl Step {
             self.log(EventBody::Trouble { warning: troubles.join("; ") });
             self.s.troubles = troubles;
         }
-    }
-}
-
-impl super::state::Callers {
-    pub(super) fn tag(&mut self, tagged: Tagged) -> u64 {
-        self.last_tag += 1;
-        self.tagged.insert(self.last_tag, tagged);
-        self.last_tag
     }
 }
 

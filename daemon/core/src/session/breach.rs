@@ -4,9 +4,10 @@ use delight_proto::agent::Control;
 use delight_proto::agent::bounds::{ACCEPTED, ALLOWED, COMPLETED, PENDING, QUEUED, QUEUED_BYTES, SEEN};
 use delight_proto::session::Phase;
 
+use super::callers::Tagged;
 use super::state::{
     Cause, Holder, MAX_CALLERS, MAX_EARLY_BYTES, MAX_PENDING_BYTES, MAX_SEND_BYTES, MAX_TAGGED, MAX_TROUBLES,
-    MAX_UNSTORED, RESTART_BUDGET, Removal, SAVE_EVERY, Session, Tagged, Then, Tree,
+    MAX_UNSTORED, RESTART_BUDGET, Removal, SAVE_EVERY, Session, Then, Tree,
 };
 
 impl Session {
@@ -54,7 +55,10 @@ impl Session {
                 "running, and its agent does not take messages",
             ),
             (
-                !self.is_stable() || agent.control == Some(Control::Remote) || agent.queue.is_empty(),
+                !self.is_stable()
+                    || agent.control == Some(Control::Remote)
+                    || agent.queue.is_empty()
+                    || !callers.switches.is_empty(),
                 "the desktop drives, and messages wait for the phone's agent",
             ),
             (
@@ -75,7 +79,11 @@ impl Session {
                 "running without a runner",
             ),
             (
-                phase != Phase::Starting || sought || self.starting.is_some() || hands_over,
+                phase != Phase::Starting
+                    || sought
+                    || self.starting.is_some()
+                    || hands_over
+                    || self.record.last_seq == 0,
                 "starting without a start",
             ),
             (phase != Phase::Stopping || sought || self.ending.is_some(), "stopping without an end"),
@@ -119,7 +127,7 @@ impl Session {
     }
 }
 
-impl super::state::Callers {
+impl super::callers::Callers {
     fn nobody(&self) -> bool {
         self.starts.is_empty()
             && self.stops.is_empty()

@@ -5,8 +5,9 @@ use delight_proto::event::EventBody;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::{Desired, Origin, Phase, Record};
 
+use super::callers::Switching;
 use super::reduce::phase_word;
-use super::state::{Cause, Controls, MAX_CALLERS, MAX_GRACE_MS, Session, Starting, Switching, Then, Tree};
+use super::state::{Cause, Controls, MAX_CALLERS, MAX_GRACE_MS, Session, Starting, Then, Tree};
 use super::step::{Say, Step};
 use crate::actor::Ticket;
 

@@ -5,11 +5,12 @@ use delight_proto::event::EventBody;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::{Desired, Exit, Origin, Phase, RestartPolicy};
 
+use super::callers::Tagged;
 use super::effect::Effect;
 use super::input::Ended;
 use super::state::{
     Cause, END_PATIENCE_MS, Ending, Holder, KILL_AGAIN_MS, MAX_CALLERS, MAX_GRACE_MS, RAN_WELL_MS,
-    RESTART_BUDGET, Removal, Starting, Survivors, Tagged, Then, Tree,
+    RESTART_BUDGET, Removal, Starting, Survivors, Then, Tree,
 };
 use super::step::{Say, Step};
 use crate::actor::Ticket;

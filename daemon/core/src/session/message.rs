@@ -7,8 +7,9 @@ use delight_proto::id::LocalId;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::{Origin, Phase, PhoneMessages};
 
+use super::callers::{Switching, Tagged};
 use super::reduce::phase_word;
-use super::state::{MAX_CALLERS, Session, Switching, Tagged};
+use super::state::{MAX_CALLERS, Session};
 use super::step::{Say, Step};
 use crate::actor::Ticket;
 
@@ -80,19 +81,21 @@ impl Step {
         }
     }
 
-    /// The agent will not get any of the messages that wait.
+    /// The agent will not get any of the messages that wait. What is under way to it is answered by what becomes of that.
     pub(super) fn drop_messages(&mut self, why: &str) {
         let refusal = Refusal::new(Code::WrongState, WHAT, why.to_owned()).fix("send it again");
         for message in self.s.record.agent.queue.clone() {
             let id = message.local_id;
-            self.s
-                .callers
-                .tagged
-                .retain(|_, tagged| !matches!(tagged, Tagged::Prompt { id: of } if *of == id));
-            self.s.store.withheld.retain(|say| {
-                !matches!(say, Say::Tell { order: AgentOrder::Prompt { message }, .. } if message.local_id == id)
-            });
-            self.drop_message(&id, &refusal);
+            let withheld = |say: &Say| matches!(say, Say::Tell { order: AgentOrder::Prompt { message }, .. } if message.local_id == id);
+            let is_withheld = self.s.store.withheld.iter().any(withheld);
+            self.s.store.withheld.retain(|say| !withheld(say));
+            let is_of = |tagged: &Tagged| matches!(tagged, Tagged::Prompt { id: of } if *of == id);
+            if is_withheld {
+                self.s.callers.tagged.retain(|_, tagged| !is_of(tagged));
+            }
+            if !self.s.callers.tagged.values().any(is_of) {
+                self.drop_message(&id, &refusal);
+            }
         }
     }
 

@@ -6,6 +6,7 @@ mod asking;
 mod bounding;
 #[cfg(any(test, feature = "testing"))]
 mod breach;
+mod callers;
 mod control;
 mod dedupe;
 mod effect;

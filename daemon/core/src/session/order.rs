@@ -5,7 +5,8 @@ use delight_proto::event::EventBody;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::Origin;
 
-use super::state::{MAX_BYPASS_MS, Session, Tagged};
+use super::callers::Tagged;
+use super::state::{MAX_BYPASS_MS, Session};
 use super::step::{Say, Step};
 use crate::actor::Ticket;
 
@@ -145,7 +146,7 @@ impl Step {
                 Tagged::Prompt { .. } | Tagged::Decide { .. } | Tagged::End => {}
             }
         }
-        self.s.store.withheld.clear();
+        self.untell();
     }
 
     /// The runner of the record's generation is over: what was asked of its agent is moot. Messages stay for the next.
@@ -162,7 +163,7 @@ impl Step {
                 self.refuse(ticket, refusal.clone());
             }
         }
-        self.s.store.withheld.clear();
+        self.untell();
         for (_, ticket) in std::mem::take(&mut self.s.callers.decides) {
             self.refuse(ticket, refusal.clone());
         }

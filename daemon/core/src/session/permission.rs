@@ -11,9 +11,10 @@ use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::Origin;
 
 use super::bounding;
+use super::callers::Tagged;
 use super::effect::Answer;
 use super::order::outcome_of;
-use super::state::{MAX_BYPASS_MS, MAX_CALLERS, Session, Tagged};
+use super::state::{MAX_BYPASS_MS, MAX_CALLERS, Session};
 use super::step::{Say, Step};
 use crate::actor::Ticket;
 

@@ -76,7 +76,6 @@ pub(super) fn apply(record: &mut Record, event: &Event) {
         }
         EventBody::StopRequested { .. } => {
             record.desired = Desired::Stopped;
-            record.agent.handover = None;
             enter(record, Phase::Stopping, "", event.at_ms);
         }
         EventBody::RestartScheduled { attempt, .. } => {

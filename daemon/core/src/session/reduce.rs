@@ -161,6 +161,10 @@ impl Step {
             let refusal = Refusal::new(Code::WrongState, "the session did not start", why).fix("resume it");
             self.refuse_started(&refusal);
         }
+        if !phase.is_live() && !self.s.is_sought() {
+            // However it ended, and whether or not anybody saw it.
+            self.agent_over("the agent ended");
+        }
         self.refuse_switches();
         self.drop_messages_of_ended();
         self.settle_waits();

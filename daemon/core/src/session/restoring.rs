@@ -135,7 +135,9 @@ impl Step {
     fn found_ended(&mut self, ended: Ended) {
         let live = self.s.record.phase.is_live();
         let cut = self.note_exit(ended);
-        self.s.tree = if ended.survivors > 0 { Tree::Survivors(ended.survivors) } else { Tree::Gone };
+        // The count is of the time of the exit; a restart is planned only once they are gone.
+        let left = ended.survivors > 0 && self.s.record.phase != Phase::BackingOff;
+        self.s.tree = if left { Tree::Survivors(ended.survivors) } else { Tree::Gone };
         match (self.s.ending.is_some(), self.s.has_tree()) {
             (true, true) => self.signal_again(),
             (true, false) => self.ended(),

@@ -1,6 +1,6 @@
 //! Starting: spawn, resume, restart, and what becomes of a start.
 
-use delight_proto::agent::Launched;
+use delight_proto::agent::{Control, Launched};
 use delight_proto::event::EventBody;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::{Desired, HolderIdentity, Origin, Phase, RestartPolicy};
@@ -101,12 +101,18 @@ impl Step {
     /// A new generation. The record is durable before its runner starts; the holder may be started meanwhile.
     pub(super) fn begin_start(&mut self, cause: Cause) {
         self.agent_over("the agent was started anew");
+        if self.s.record.agent.control != Some(Control::Remote) {
+            self.drop_messages("the desktop is in control");
+        }
         let s = &mut self.s;
         s.record.generation += 1;
         s.record.desired = Desired::Running;
         s.record.exit = None;
         let agent = &mut s.record.agent;
         agent.activity = None;
+        if cause != Cause::Switch {
+            agent.handover = None;
+        }
         agent.launched = Launched {
             conversation: agent.conversation.clone(),
             model: agent.model.clone(),

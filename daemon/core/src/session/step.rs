@@ -153,6 +153,12 @@ impl Step {
         self.says.push(say);
     }
 
+    /// Nothing is told to the agent any more of what was to be.
+    pub(super) fn untell(&mut self) {
+        self.says.retain(|say| !matches!(say, Say::Tell { .. }));
+        self.s.store.withheld.clear();
+    }
+
     pub(super) fn refuse(&mut self, ticket: Ticket, refusal: Refusal) {
         self.says.push(Say::Refused { ticket, refusal });
     }
@@ -174,6 +180,7 @@ impl Step {
         if storing && let Some(trouble) = &mut self.s.store.trouble {
             trouble.trying = true;
             save = true;
+            self.says.append(&mut self.s.store.withheld);
             self.says.extend(self.s.store.names.drain(..).map(Say::ReleaseName));
             events.splice(0..0, std::mem::take(&mut self.s.store.unstored));
             if events.len() > MAX_UNSTORED {

@@ -4,7 +4,8 @@ use delight_proto::agent::AgentOrder;
 use delight_proto::event::EventBody;
 use delight_proto::refusal::{Code, Refusal};
 
-use super::state::{MAX_TROUBLE_CHARS, RETRY_FIRST_MS, RETRY_MAX_MS, Removal, StoreTrouble, Tagged, Tree};
+use super::callers::Tagged;
+use super::state::{MAX_TROUBLE_CHARS, RETRY_FIRST_MS, RETRY_MAX_MS, Removal, StoreTrouble, Tree};
 use super::step::{Say, Step, renumber};
 use crate::actor::Ticket;
 
@@ -18,15 +19,12 @@ impl Step {
     /// No complaint came: the last step is stored.
     pub(super) fn stored(&mut self) {
         let store = &mut self.s.store;
-        let mut told = Vec::new();
         if store.trouble.as_ref().is_some_and(|t| t.trying) {
             store.trouble = None;
-            told = std::mem::take(&mut store.withheld);
         }
         store.durable |= std::mem::take(&mut store.saving);
         store.in_flight = Vec::new();
         store.untold = Vec::new();
-        told.into_iter().for_each(|say| self.say(say));
     }
 
     /// The last step is not stored, and nothing of what it wanted told was told.

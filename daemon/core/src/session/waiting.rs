@@ -4,8 +4,9 @@ use delight_proto::agent::Activity;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::Phase;
 
+use super::callers::Waiting;
 use super::reduce::phase_word;
-use super::state::{MAX_CALLERS, Session, Waiting};
+use super::state::{MAX_CALLERS, Session};
 use super::step::{Say, Step};
 use crate::actor::Ticket;
 

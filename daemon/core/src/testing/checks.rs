@@ -12,7 +12,7 @@ impl Sim {
     pub(super) fn answered(&mut self, ticket: Ticket, ok: bool) -> Verdict {
         self.counts.answers += 1;
         self.counts.refusals += u64::from(!ok);
-        if ticket == Ticket::NOBODY || self.owed.remove(&ticket).is_some() {
+        if ticket == Ticket::NOBODY || self.owed.remove(&ticket).is_some() || self.left.remove(&ticket) {
             return Ok(());
         }
         Err(format!("#{} was answered twice, or never asked", ticket.0))
@@ -25,6 +25,7 @@ impl Sim {
         };
         let stored = self.disk.folded(id);
         match effect {
+            Effect::Tell { order, .. } => return self.may_be_given(id, stored.as_ref(), order),
             Effect::StartRunner { generation, .. } => {
                 let durable = self.disk.sessions.get(&id).and_then(|on_disk| on_disk.record.as_ref());
                 if durable.is_none_or(|record| record.generation != *generation) {
@@ -118,7 +119,8 @@ impl Sim {
         };
         let Some(generation) = actor.session.record().generation.checked_sub(1) else { return Ok(()) };
         let ended = Ended { generation, exit: Exit::Code(99), offset: 1, at_ms: 1, survivors: 1 };
-        let stale = match self.rng.below(4) {
+        let stale = match self.rng.below(5) {
+            4 => super::checks_of_agents::stale_words(generation),
             0 => Happening::RunnerExited(ended),
             1 => Happening::TreeGone { generation },
             2 => Happening::RunnerUp { runner: Runner { generation, pid: 9 }, offset: 7 },
@@ -167,6 +169,12 @@ impl Sim {
             let holder = self.kernel.holders.get(id);
             let runner = holder.and_then(|holder| holder.runner.as_ref());
             match (view.phase, runner) {
+                (Phase::Running, Some(runner)) if runner.mind.control != own.agent.control => {
+                    return Err(format!(
+                        "{id}: {:?} drives a runner for {:?}",
+                        own.agent.control, runner.mind
+                    ));
+                }
                 (Phase::Running, Some(runner)) if view.pid == Some(runner.pid) => {
                     if runner.generation != view.generation {
                         return Err(format!(

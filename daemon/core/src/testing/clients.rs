@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use delight_proto::agent::AgentOptions;
+use delight_proto::agent::{Activity, AgentOptions, Control, Decision, Message, OnNoAnswer, Scope};
 use delight_proto::api::method::SpawnParams;
 use delight_proto::id::{SessionId, SessionName};
-use delight_proto::session::{Origin, Phase, RestartPolicy, Size};
+use delight_proto::policy::{Effect, Policy, Reach, Rule};
+use delight_proto::session::{Origin, Phase, PhoneMessages, RestartPolicy, Size};
 
 use super::sim::{Question, Sim};
 use crate::actor::Ticket;
-use crate::session::{Capabilities, Command, Controls, Survivors};
+use crate::session::{self, Capabilities, Command, Controls, Survivors};
 use crate::supervisor::{Input, Request};
 
 /// The kinds there are, and what they can do: every combination that matters.
@@ -20,10 +21,18 @@ pub(super) fn kinds() -> BTreeMap<String, Capabilities> {
         resume,
         controls: Controls::default(),
     };
+    let driven = |local, remote| Capabilities {
+        controls: Controls { local, remote },
+        ..of(Survivors::End, false, true)
+    };
     BTreeMap::from([
         ("pty".to_owned(), of(Survivors::Leave, false, false)),
         ("agent".to_owned(), of(Survivors::End, true, true)),
         ("tool".to_owned(), of(Survivors::End, false, false)),
+        ("both".to_owned(), driven(true, true)),
+        ("remote".to_owned(), driven(false, true)),
+        ("local".to_owned(), driven(true, false)),
+        ("loose".to_owned(), Capabilities { resume: false, ..driven(true, true) }),
     ])
 }
 
@@ -55,7 +64,9 @@ impl Sim {
             _ => Question::Other,
         };
         self.owed.insert(ticket, question);
-        let origin = Origin::Desktop { pid: Some(1) };
+        let desktop = self.rng.per_mille(500);
+        let phone = Origin::Phone { device: "pocket".into() };
+        let origin = if desktop { Origin::Desktop { pid: Some(1) } } else { phone };
         self.note(|| format!("#{} {request:?}", ticket.0));
         if let Some(daemon) = &mut self.daemon {
             daemon.mailbox.push_back(Input::Asked { ticket, origin, request });
@@ -70,7 +81,10 @@ impl Sim {
         let request_id = keyed.then(|| format!("key-{key}").parse().ok()).flatten();
         // A keyed request mostly says the same as the one before it with that key.
         let choice = if keyed && self.rng.per_mille(900) { key } else { self.rng.number() };
-        let kind = *self.rng_choice(choice, &["pty", "agent", "tool"]);
+        let kind = *self.rng_choice(
+            choice,
+            &["pty", "agent", "tool", "both", "both", "both", "remote", "local", "loose"],
+        );
         let restart = *self.rng_choice(choice >> 8, &[RestartPolicy::Never, RestartPolicy::OnFailure]);
         Request::Spawn {
             fresh_id: SessionId::from_random(random),
@@ -86,7 +100,11 @@ impl Sim {
                 restart,
                 stop_grace_ms: Some([0, 100, 5_000][(choice >> 16) as usize % 3]),
                 retain_bytes: None,
-                agent: AgentOptions::default(),
+                agent: AgentOptions {
+                    control: [None, Some(Control::Local), Some(Control::Remote)][(choice >> 20) as usize % 3],
+                    phone_messages: [None, Some(PhoneMessages::Takeover)][(choice >> 24) as usize % 2],
+                    ..AgentOptions::default()
+                },
             }),
         }
     }
@@ -115,7 +133,8 @@ impl Sim {
     }
 
     fn command(&mut self) -> Command {
-        match self.rng.below(16) {
+        match self.rng.below(32) {
+            16..=31 => self.agent_command(),
             0..=2 => {
                 let grace_ms = self.rng.per_mille(300).then(|| self.rng.below(3_000));
                 Command::Stop { kill: self.rng.per_mille(300), grace_ms }
@@ -131,10 +150,85 @@ impl Sim {
             12 | 13 => {
                 let phase = *self.rng.pick(&[Phase::Running, Phase::Exited, Phase::Stopped, Phase::Failed]);
                 let phases = if self.rng.per_mille(500) { Vec::new() } else { vec![phase] };
-                Command::Wait { phases, activity: Vec::new(), timeout_ms: Some(self.rng.below(100_000)) }
+                let activity = if self.rng.per_mille(300) { vec![Activity::Idle] } else { Vec::new() };
+                Command::Wait { phases, activity, timeout_ms: Some(self.rng.below(100_000)) }
             }
             14 => Command::Start,
             _ => Command::Remove,
+        }
+    }
+
+    fn agent_command(&mut self) -> Command {
+        match self.rng.below(16) {
+            0..=5 => {
+                let old = self.rng.per_mille(300);
+                let n = if old { self.rng.below(4) } else { 100 + self.rng.below(1_000_000) };
+                let id = format!("message-{n}");
+                let empty = self.rng.per_mille(30);
+                Command::Prompt {
+                    message: Message {
+                        local_id: id.parse().unwrap_or_else(|_| unreachable!("{id} is a message id")),
+                        text: if empty { " \n".into() } else { "do it".into() },
+                        origin: Origin::Daemon,
+                    },
+                }
+            }
+            6 => Command::Abort,
+            7..=10 => {
+                Command::Switch { to: *self.rng.pick(&[Control::Local, Control::Remote, Control::Remote]) }
+            }
+            11..=13 => {
+                let permission = match self.rng.below(4) {
+                    0 => Some(format!("ask-{}", self.rng.below(30))),
+                    1 => Some("nothing".into()),
+                    _ => None,
+                };
+                let scope = *self.rng.pick(&[Scope::Once, Scope::Session]);
+                let allow = self.rng.per_mille(600);
+                let decision = Decision { allow, scope, reason: None, answers: None, permission_mode: None };
+                Command::Decide { permission, decision }
+            }
+            14 => Command::SetMode { model: Some("small".into()), permission_mode: None },
+            _ => {
+                let for_ms = self.rng.per_mille(500).then(|| self.rng.below(20_000));
+                Command::Bypass { for_ms }
+            }
+        }
+    }
+
+    /// The owner's policy of a session changes, or is told for the first time.
+    pub(super) fn policy_changes(&mut self, id: SessionId) {
+        let rule = |effect, tool: &str| Rule {
+            id: 1,
+            effect,
+            reach: Reach::Machine,
+            tool: Some(tool.to_owned()),
+            command: None,
+            path: None,
+            expires_ms: None,
+        };
+        let rules = match self.rng.below(3) {
+            0 => Vec::new(),
+            1 => vec![rule(Effect::Allow, "read")],
+            _ => vec![rule(Effect::Allow, "read"), rule(Effect::Deny, "rm")],
+        };
+        let on_no_answer = *self.rng.pick(&[OnNoAnswer::Wait, OnNoAnswer::Deny, OnNoAnswer::AllowReadOnly]);
+        let policy = Policy { rules, on_no_answer, no_answer_ms: 1_000 + self.rng.below(10_000) };
+        self.post(id, session::Input::Happened(session::Happening::Policy(Box::new(policy))));
+    }
+
+    /// Somebody who waits for an answer hangs up.
+    pub(super) fn somebody_leaves(&mut self) {
+        let waiting: Vec<Ticket> = self.owed.keys().copied().collect();
+        if waiting.is_empty() || self.daemon.is_none() {
+            return;
+        }
+        let ticket = *self.rng.pick(&waiting);
+        self.owed.remove(&ticket);
+        self.left.insert(ticket);
+        let ids: Vec<SessionId> = self.daemon.iter().flat_map(|d| d.actors.keys()).copied().collect();
+        for id in ids {
+            self.post(id, session::Input::Abandoned { ticket });
         }
     }
 }

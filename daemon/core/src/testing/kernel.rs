@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use delight_proto::agent::{AgentOrder, Control};
 use delight_proto::id::{ProcessIdentity, SessionId};
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::{Exit, HolderIdentity};
 
+use super::agent::{Line, Mind};
 use super::rng::Rng;
 use crate::session::{Ended, Found, Happening, Runner};
 
@@ -16,19 +18,27 @@ const SIGKILL: i32 = 9;
 /// What a daemon sends a holder.
 #[derive(Debug, Clone)]
 pub(super) enum ToHolder {
-    Start { generation: u64, keep: bool },
+    Start {
+        generation: u64,
+        keep: bool,
+        control: Option<Control>,
+    },
     Signal(i32),
     Close,
-    Tagged(u64),
+    /// Input for the runner.
+    Write(u64),
+    Resize(u64),
+    Tell(u64, Box<AgentOrder>),
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Process {
     pub(super) generation: u64,
     pub(super) pid: u32,
-    ends_at: Option<(u64, Exit)>,
+    pub(super) mind: Mind,
+    pub(super) ends_at: Option<(u64, Exit)>,
     /// Ignores everything but `SIGKILL`.
-    stubborn: bool,
+    pub(super) stubborn: bool,
     /// Cannot be ended before this moment (it sleeps in the kernel).
     unkillable_until: u64,
     leaves: u32,
@@ -74,6 +84,14 @@ pub(super) struct Kernel {
     pub(super) journals: BTreeMap<SessionId, Ended>,
     /// What holders have sent the present daemon and it has not read, in order.
     pub(super) links: BTreeMap<SessionId, VecDeque<Happening>>,
+    /// What readers of agents' output have sent the present daemon and it has not read.
+    pub(super) heard: BTreeMap<SessionId, VecDeque<Happening>>,
+    /// What agents wrote: it stays in journals and transcripts.
+    pub(super) lines: BTreeMap<SessionId, Vec<Line>>,
+    /// Names given to what agents do.
+    pub(super) names: u64,
+    /// What a reducer did that no holder and no agent may ever see.
+    pub(super) broken: Option<String>,
     /// Whether nothing odd happens by itself any more.
     pub(super) calm: bool,
 }
@@ -85,7 +103,7 @@ impl Kernel {
         self.next_pid
     }
 
-    fn tell(&mut self, id: SessionId, what: Happening) {
+    pub(super) fn tell(&mut self, id: SessionId, what: Happening) {
         if self.holders.get(&id).is_some_and(|holder| holder.connected) {
             self.links.entry(id).or_default().push_back(what);
         }
@@ -134,7 +152,7 @@ impl Kernel {
     }
 
     /// The answer to looking for a session's holder.
-    pub(super) fn adopt(&mut self, id: SessionId, now: u64) {
+    pub(super) fn adopt(&mut self, id: SessionId, now: u64, marks: (u64, u64)) {
         let answer = match self.holders.get_mut(&id) {
             None => self.gone(id, "no holder was found"),
             Some(holder) if holder.hung_until > now => {
@@ -159,7 +177,20 @@ impl Kernel {
                 }))
             }
         };
-        self.links.entry(id).or_default().push_back(answer);
+        let unread = self.reads_again(id, marks);
+        self.heard.remove(&id);
+        match &answer {
+            Happening::Adopted(found) if found.runner.is_some() => {
+                self.heard.entry(id).or_default().extend(unread);
+                self.links.entry(id).or_default().push_back(answer);
+            }
+            Happening::HolderUnreachable { .. } => self.links.entry(id).or_default().push_back(answer),
+            _ => {
+                let link = self.links.entry(id).or_default();
+                link.extend(unread);
+                link.push_back(answer);
+            }
+        }
     }
 
     fn gone(&self, id: SessionId, reason: &str) -> Happening {
@@ -177,6 +208,7 @@ impl Kernel {
             && holder.connected
         {
             let gone = self.gone(id, reason);
+            self.heard_first(id);
             self.links.entry(id).or_default().push_back(gone);
         }
     }
@@ -190,6 +222,7 @@ impl Kernel {
         {
             holder.connected = false;
             holder.inbox.clear();
+            self.heard.remove(&id);
             let link = self.links.entry(id).or_default();
             link.clear();
             link.push_back(Happening::HolderUnreachable { reason: "the connection broke".into() });
@@ -199,6 +232,7 @@ impl Kernel {
     /// The daemon died: what it had sent may or may not have arrived.
     pub(super) fn daemon_died(&mut self, rng: &mut Rng) {
         self.links.clear();
+        self.heard.clear();
         for holder in self.holders.values_mut() {
             holder.connected = false;
             let kept = rng.below(holder.inbox.len() as u64 + 1) as usize;
@@ -239,7 +273,13 @@ impl Kernel {
         if holder.hung_until > now {
             return false;
         }
-        self.processes_end(id, now) || self.reads(id, now, rng) || self.leaves(id, now)
+        if rng.per_mille(500) && self.speaks(id, now, rng) {
+            return true;
+        }
+        self.processes_end(id, now)
+            || self.reads(id, now, rng)
+            || self.leaves(id, now)
+            || self.speaks(id, now, rng)
     }
 
     fn processes_end(&mut self, id: SessionId, now: u64) -> bool {
@@ -261,6 +301,7 @@ impl Kernel {
             holder.runner = None;
             holder.last = Some(ended);
             self.journals.insert(id, ended);
+            self.heard_first(id);
             self.tell(id, Happening::RunnerExited(ended));
             self.idle_since(id, now);
             return true;
@@ -298,13 +339,21 @@ impl Kernel {
     fn reads(&mut self, id: SessionId, now: u64, rng: &mut Rng) -> bool {
         let Some(holder) = self.holders.get_mut(&id) else { return false };
         let Some(command) = holder.inbox.pop_front() else { return false };
-        match command {
-            ToHolder::Start { generation, keep } => self.start(id, generation, keep, now, rng),
+        match command.clone() {
+            ToHolder::Start { generation, keep, control } => {
+                self.start(id, generation, keep, now, rng);
+                self.wakes(id, control, now, rng);
+            }
             ToHolder::Signal(signal) => self.signal(id, signal, now, rng),
             ToHolder::Close if !holder.tree_is_alive() => self.end_holder(id, "it was closed"),
             ToHolder::Close => {}
-            ToHolder::Tagged(tag) => {
+            ToHolder::Tell(tag, order) => self.obeys(id, tag, *order, now, rng),
+            ToHolder::Write(tag) | ToHolder::Resize(tag) => {
                 let up = holder.runner.is_some();
+                let remote = holder.runner.as_ref().is_some_and(|r| r.mind.control == Some(Control::Remote));
+                if remote && matches!(command, ToHolder::Write(_)) {
+                    self.broken = Some(format!("{id}: raw input for an agent that the phone drives"));
+                }
                 let refusal = Refusal::new(Code::WrongState, "not written", "no runner");
                 let answer =
                     if up { Happening::TagDone { tag } } else { Happening::TagFailed { tag, refusal } };
@@ -338,12 +387,25 @@ impl Kernel {
         holder.runner = Some(Process {
             generation,
             pid,
+            mind: Mind::default(),
             ends_at,
             stubborn: rng.per_mille(200),
             unkillable_until: if !calm && rng.per_mille(50) { now + rng.below(10_000) } else { 0 },
             leaves: if rng.per_mille(250) { 1 + rng.below(3) as u32 } else { 0 },
         });
         self.tell(id, Happening::RunnerUp { runner: Runner { generation, pid }, offset: 0 });
+    }
+
+    /// A runner that is an agent begins to think.
+    fn wakes(&mut self, id: SessionId, control: Option<Control>, now: u64, rng: &mut Rng) {
+        self.names += 1;
+        let (name, calm) = (self.names, self.calm);
+        if let Some(runner) = self.holders.get_mut(&id).and_then(|holder| holder.runner.as_mut()) {
+            runner.mind = Mind::new(control, now, calm, rng);
+            if control == Some(Control::Local) && rng.per_mille(500) {
+                runner.mind.works(name, rng);
+            }
+        }
     }
 
     fn signal(&mut self, id: SessionId, signal: i32, now: u64, rng: &mut Rng) {
@@ -378,6 +440,7 @@ impl Kernel {
                 h.launching.map(|(at, _)| at),
                 (h.hung_until > 0).then_some(h.hung_until),
                 h.runner.as_ref().and_then(|r| r.ends_at).map(|(at, _)| at),
+                h.runner.as_ref().and_then(|r| r.mind.next_at()),
                 h.survivors_end.filter(|_| h.survivors > 0),
                 h.leaves_at,
             ]

@@ -4,7 +4,9 @@
 //! - [`sim`]: virtual time, a disk, holders and processes, clients and crashes, all from one seed;
 //! - [`model`]: runs seeds and says how to run a failing one again.
 
+mod agent;
 mod checks;
+mod checks_of_agents;
 mod clients;
 mod disk;
 mod kernel;

@@ -133,6 +133,7 @@ impl Sim {
                 if daemon.actors.insert(id, Actor::new(session, self.recorded)).is_some() {
                     return Err(format!("{id}: opened twice"));
                 }
+                self.policy_changes(id);
             }
             Effect::Restore { id } => self.post(id, session::Input::Happened(Happening::Restore)),
             Effect::Deliver { id, ticket, origin, command } => {
@@ -235,11 +236,13 @@ impl Sim {
             Effect::Launch if early => return Ok(()),
             Effect::Launch => return self.kernel.launch(id, now, &mut self.rng),
             Effect::Adopt => {
-                self.kernel.adopt(id, now);
+                let agent = &actor.session.record().agent;
+                let marks = (agent.stream.offset, agent.transcript.offset);
+                self.kernel.adopt(id, now, marks);
                 return Ok(());
             }
-            Effect::StartRunner { generation, keep, .. } => {
-                self.kernel.send(id, ToHolder::Start { generation, keep });
+            Effect::StartRunner { generation, keep, control } => {
+                self.kernel.send(id, ToHolder::Start { generation, keep, control });
                 return Ok(());
             }
             Effect::SignalTree { signal } => {
@@ -250,8 +253,16 @@ impl Sim {
                 self.kernel.send(id, ToHolder::Close);
                 return Ok(());
             }
-            Effect::Write { tag, .. } | Effect::Resize { tag, .. } | Effect::Tell { tag, .. } => {
-                self.kernel.send(id, ToHolder::Tagged(tag));
+            Effect::Write { tag, .. } => {
+                self.kernel.send(id, ToHolder::Write(tag));
+                return Ok(());
+            }
+            Effect::Resize { tag, .. } => {
+                self.kernel.send(id, ToHolder::Resize(tag));
+                return Ok(());
+            }
+            Effect::Tell { tag, order } => {
+                self.kernel.send(id, ToHolder::Tell(tag, Box::new(order)));
                 return Ok(());
             }
             Effect::Reply { ticket, result } => return self.answered(ticket, result.is_ok()),

@@ -1,6 +1,6 @@
 //! The simulated world: one seed decides the order of everything that is not ordered, and every misfortune.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use delight_proto::id::SessionId;
 
@@ -50,6 +50,16 @@ pub struct Counts {
     pub disconnects: u64,
     /// Times the disk became full.
     pub full_disks: u64,
+    /// Messages agents were told.
+    pub prompts: u64,
+    /// Decisions agents were told.
+    pub decisions: u64,
+    /// Changes of control that were begun.
+    pub switches: u64,
+    /// Of those, and of runners that ended, changes back.
+    pub fall_backs: u64,
+    /// Permissions that were withdrawn.
+    pub withdrawn: u64,
     /// Moves.
     pub moves: u64,
 }
@@ -63,6 +73,11 @@ impl std::ops::AddAssign for Counts {
         self.holder_deaths += other.holder_deaths;
         self.disconnects += other.disconnects;
         self.full_disks += other.full_disks;
+        self.prompts += other.prompts;
+        self.decisions += other.decisions;
+        self.switches += other.switches;
+        self.fall_backs += other.fall_backs;
+        self.withdrawn += other.withdrawn;
         self.moves += other.moves;
     }
 }
@@ -82,6 +97,8 @@ pub struct Sim {
     pub(super) recorded: bool,
     /// Who is owed an answer by the present daemon.
     pub(super) owed: BTreeMap<Ticket, Question>,
+    /// Who has left without one; they may still get it.
+    pub(super) left: BTreeSet<Ticket>,
     /// What happened, when somebody wants to read it: writing it costs more than everything else.
     trace: Option<Vec<String>>,
     pub(super) counts: Counts,
@@ -100,6 +117,7 @@ impl Sim {
             last_ticket: 0,
             recorded: seed % 8 < 2,
             owed: BTreeMap::new(),
+            left: BTreeSet::new(),
             trace: None,
             counts: Counts::default(),
         }
@@ -149,6 +167,7 @@ impl Sim {
         self.kernel.calm_down();
         self.rest(false)?;
         self.registry_matches_kernel()?;
+        self.conversations_are_whole()?;
         self.nobody_waits()?;
         self.ask(Request::Shutdown { stop_sessions: true });
         self.rest(true)?;
@@ -231,12 +250,24 @@ impl Sim {
             }
             // The machine was slow, or somebody set the clock.
             48..=57 => self.now += self.rng.below(30_000),
+            61..=63 => {
+                if let Some(id) = self.some_session() {
+                    self.policy_changes(id);
+                }
+            }
+            64..=66 => self.somebody_leaves(),
             58..=60 => {
                 self.wall = self.wall.wrapping_add(self.rng.below(4_000_000)).saturating_sub(2_000_000);
             }
             _ => {}
         }
         Ok(())
+    }
+
+    fn some_session(&mut self) -> Option<SessionId> {
+        let ids: Vec<SessionId> =
+            self.daemon.iter().flat_map(|daemon| daemon.actors.keys()).copied().collect();
+        if ids.is_empty() { None } else { Some(*self.rng.pick(&ids)) }
     }
 
     fn some_holder(&mut self) -> Option<SessionId> {
@@ -247,6 +278,9 @@ impl Sim {
     /// One thing that can happen happens; time passes when nothing else can. False: nothing ever will.
     fn one_move(&mut self, rest: bool) -> Result<bool, String> {
         self.counts.moves += 1;
+        if let Some(broken) = self.kernel.broken.take() {
+            return Err(broken);
+        }
         let holders: Vec<SessionId> = self.kernel.holders.keys().copied().collect();
         let start = self.rng.below(holders.len() as u64 + 1) as usize;
         if self.rng.per_mille(400) && self.kernel_moves(&holders, start) {
@@ -287,15 +321,16 @@ impl Sim {
 
     /// A frame of some holder reaches the daemon.
     fn deliver(&mut self) -> bool {
-        let waiting: Vec<SessionId> =
-            self.kernel.links.iter().filter(|(_, link)| !link.is_empty()).map(|(id, _)| *id).collect();
+        let (links, heard) = (&self.kernel.links, &self.kernel.heard);
+        let full = links.iter().map(|l| (l, false)).chain(heard.iter().map(|h| (h, true)));
+        let waiting: Vec<(SessionId, bool)> =
+            full.filter(|((_, queue), _)| !queue.is_empty()).map(|((id, _), heard)| (*id, heard)).collect();
         if waiting.is_empty() || self.daemon.is_none() {
             return false;
         }
-        let id = *self.rng.pick(&waiting);
-        if let Some(happening) =
-            self.kernel.links.get_mut(&id).and_then(std::collections::VecDeque::pop_front)
-        {
+        let (id, heard) = *self.rng.pick(&waiting);
+        let queues = if heard { &mut self.kernel.heard } else { &mut self.kernel.links };
+        if let Some(happening) = queues.get_mut(&id).and_then(std::collections::VecDeque::pop_front) {
             self.post(id, crate::session::Input::Happened(happening));
         }
         true
