@@ -9,7 +9,6 @@ mod api;
 mod arguments;
 mod compose;
 mod config;
-#[allow(dead_code)] // The file editor and the calls of phones use it.
 mod confined;
 #[allow(dead_code)] // The uplink uses the rest of it.
 mod keys;

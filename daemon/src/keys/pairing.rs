@@ -260,3 +260,34 @@ fn expired() -> Refusal {
     let reason = format!("nobody answered within {} s", GOOD_FOR.as_secs());
     Refusal::new(Code::Timeout, WHAT, reason).fix("show a new code: delightctl pair")
 }
+
+#[cfg(test)]
+mod tests {
+    use delight_proto::place::Place;
+
+    use super::*;
+    use crate::keys::connect;
+    use crate::relay::Embedded;
+
+    #[tokio::test]
+    async fn an_offer_nobody_answers_is_over_after_two_minutes() {
+        let base = tempfile::tempdir().unwrap();
+        let at = |name: &str| base.path().join(name);
+        let place = Place { state: at("s"), runtime: at("r"), config: at("c") };
+        crate::paths::prepare(&place).unwrap();
+        let relay = Embedded::start(&place, "127.0.0.1:0".parse().unwrap()).await;
+        let url = relay.status().url.clone().unwrap();
+        let keys = Keys::open(&place);
+        let client = connect(&url, None).await.unwrap();
+        let pairings = Pairings::default();
+        let begun = pairings.begin(&keys, client, url, Dialect::Happy).await.unwrap();
+        tokio::time::pause();
+        let began = Instant::now();
+        let refusal = pairings.wait(&begun.pairing).await.unwrap_err();
+        assert_eq!(refusal.code, Code::Timeout, "{refusal}");
+        assert!(began.elapsed() <= GOOD_FOR + Duration::from_secs(1), "{:?}", began.elapsed());
+        tokio::time::resume();
+        assert!(keys.current().is_none());
+        relay.end().await;
+    }
+}

@@ -1,7 +1,6 @@
 //! Holder processes: starting them, finding them again, speaking to them.
 
 pub(crate) mod adopt;
-#[allow(dead_code)] // The calls of phones use it.
 pub(crate) mod errand;
 pub(crate) mod identity;
 pub(crate) mod launch;

@@ -187,3 +187,6 @@ fn unexpected(told: &Told) -> Refusal {
     let kind: String = format!("{told:?}").chars().take_while(|c| c.is_alphanumeric()).collect();
     Refusal::new(Code::Internal, "the call failed", format!("the answer was of another kind ({kind})"))
 }
+
+#[cfg(test)]
+mod tests;
