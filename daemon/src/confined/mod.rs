@@ -48,11 +48,6 @@ impl Confined {
         Ok(Self { root, real, named: path.to_owned(), denied })
     }
 
-    /// The directory, without links.
-    pub(crate) fn path(&self) -> &Path {
-        &self.real
-    }
-
     /// A path of a caller's, relative to the directory: relative ones are taken from there, absolute ones must lie below.
     /// Links are not looked at; opening does that.
     ///
