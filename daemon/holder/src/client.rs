@@ -56,6 +56,9 @@ pub(crate) struct Client {
     pub(crate) progress: Instant,
     follow: Follow,
     screens: bool,
+    /// Whether what it reads in the journal now is a protocol. It never begins to read in the midst of one: nothing of
+    /// it is sent to it before.
+    reads_piped: bool,
     waiting: Vec<u8>,
     written: usize,
     /// `waiting` may hold this much beside output.
@@ -77,6 +80,7 @@ impl Client {
             progress: Instant::now(),
             follow: Follow::Nothing,
             screens: false,
+            reads_piped: false,
             waiting: Vec::new(),
             written: 0,
             allowance: MAX_KEPT_NOTICES,
@@ -154,9 +158,16 @@ impl Client {
     }
 
     /// Hands over a chunk of output that begins at `offset` and was journaled as record `ordinal` (`None`: it could
-    /// not be).
-    pub(crate) fn output(&mut self, offset: u64, bytes: &[u8], ordinal: Option<u64>, log: &OutputLog) {
-        if !matches!(self.follow, Follow::Live) {
+    /// not be). What is `piped` is not for terminals.
+    pub(crate) fn output(
+        &mut self,
+        offset: u64,
+        bytes: &[u8],
+        ordinal: Option<u64>,
+        log: &OutputLog,
+        piped: bool,
+    ) {
+        if !matches!(self.follow, Follow::Live) || (piped && self.screens) {
             return;
         }
         let head = output_header(offset, bytes.len());
@@ -183,11 +194,13 @@ impl Client {
             None if kept < MAX_KEPT_UNJOURNALED => {}
             Some(ordinal) => {
                 let reader = Box::new(log.read_ordinal(ordinal));
+                self.reads_piped = piped;
                 self.follow = Follow::Behind { reader, cursor: offset };
                 return;
             }
             None => {
                 let reader = Box::new(log.read_ordinal(log.next_ordinal()));
+                self.reads_piped = piped;
                 self.follow = Follow::Behind { reader, cursor: offset };
                 return;
             }
@@ -240,6 +253,7 @@ impl Client {
             Ok(Some(Item::Record(record))) => {
                 let end = record.position + record.advance;
                 match record.kind {
+                    kind::OUTPUT if end > *cursor && self.screens && self.reads_piped => *cursor = end,
                     kind::OUTPUT if end > *cursor => {
                         lost(out, cursor, record.position);
                         let bytes = &record.payload[(*cursor - record.position) as usize..];
@@ -253,6 +267,9 @@ impl Client {
                     kind::MARK => {
                         lost(out, cursor, record.position);
                         if let Some(frame) = replayed(record.payload) {
+                            if let FromHolder::Started(started) = &frame {
+                                self.reads_piped = started.piped;
+                            }
                             frame.encode(out);
                         }
                     }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use delight_proto::holder::journal::{Mark, kind};
-use delight_proto::holder::{Exited, FromHolder, Start, StartFailed, Started};
+use delight_proto::holder::{Exited, FromHolder, Start, StartFailed, Started, Stdio};
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::Exit;
 
@@ -56,7 +56,9 @@ impl Holder {
             generation: start.generation,
             process: processes::identity(pid),
             offset: self.log.end(),
+            piped: start.stdio == Stdio::Pipes,
         };
+        self.piped = started.piped;
         self.runner = Some(Runner { pid, started: started.clone() });
         self.streams = streams;
         self.generation = start.generation;

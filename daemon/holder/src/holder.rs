@@ -55,6 +55,8 @@ pub(crate) struct Holder {
     pub(crate) input: InputQueue,
     /// The newest generation, 0 before the first.
     pub(crate) generation: u64,
+    /// Whether the newest runner speaks a protocol on pipes: terminals are not shown it, and cannot type into it.
+    pub(crate) piped: bool,
     /// The runner, while it is alive.
     pub(crate) runner: Option<Runner>,
     /// How the newest runner ended.
@@ -128,6 +130,7 @@ impl Holder {
             streams: Streams::default(),
             input: InputQueue::default(),
             generation: 0,
+            piped: false,
             runner: None,
             exited: None,
             exit_is_durable: false,

@@ -69,9 +69,11 @@ impl Holder {
         // A loss may have been recorded just before it.
         let ordinal = journaled.then(|| self.log.next_ordinal().max(ordinal + 1) - 1);
         for client in &mut self.clients {
-            client.output(offset, bytes, ordinal, &self.log);
+            client.output(offset, bytes, ordinal, &self.log, self.piped);
         }
-        self.watch_screen(bytes);
+        if !self.piped {
+            self.watch_screen(bytes);
+        }
     }
 
     /// Reads more at once while much is printed, and gives the memory back when that is over.

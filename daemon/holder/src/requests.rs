@@ -234,6 +234,16 @@ impl Holder {
                 "another client controls the session, or none",
             )
             .fix("take control first")
+        } else if self.piped && !client.daemon {
+            if tag == 0 && std::mem::replace(&mut client.told_viewer, true) {
+                return Ok(());
+            }
+            Refusal::new(
+                Code::Forbidden,
+                "the input was not written",
+                "an agent is driven from afar: its runner speaks a protocol, not with a terminal",
+            )
+            .fix("send it a message (delightctl send), or take control back")
         } else if self.runner.is_none() {
             Refusal::new(Code::WrongState, "the input was not written", "no runner is alive")
         } else if full {

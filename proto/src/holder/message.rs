@@ -125,6 +125,9 @@ pub struct Started {
     pub process: ProcessIdentity,
     /// Output offset at its start.
     pub offset: u64,
+    /// Whether it speaks a protocol on pipes: nothing of it is for terminals.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub piped: bool,
 }
 
 /// A runner could not be started.
@@ -489,7 +492,7 @@ mod tests {
         let size = Size { cols: 132, rows: 43 };
         let process = ProcessIdentity { pid: 7, start_time: 8, boot_id: "b".into() };
         let refusal = Refusal::new(Code::WrongState, "a", "b").fix("c");
-        let started = Started { generation: 2, process: process.clone(), offset: 9 };
+        let started = Started { generation: 2, process: process.clone(), offset: 9, piped: true };
         let exited = Exited { generation: 1, exit: Exit::Signal(9), at_ms: 1, offset: 2, survivors: 3 };
         for frame in [
             ToHolder::Hello(Hello {
