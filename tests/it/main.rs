@@ -6,6 +6,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 mod adopt;
+mod agents;
+mod agents_crash;
+mod agents_hostile;
+mod agents_switch;
 mod architecture;
 mod attach;
 mod chaos;

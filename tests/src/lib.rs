@@ -9,6 +9,7 @@
 // A harness fails the test it serves; that is its way to report.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod agent;
 pub mod api;
 pub mod attached;
 pub mod binaries;
