@@ -34,8 +34,9 @@ pub(crate) trait Codec: Send + std::fmt::Debug {
     /// [`AgentEvent::Skipped`], what is unknown but well-formed is ignored.
     fn line(&mut self, line: &[u8]) -> Understood;
 
-    /// Takes in a line that was written to the runner, as its journal tells: an order that is in there needs not be written
-    /// again.
+    /// Takes in a line that was written to the runner: one its journal shows, or one just handed to the holder. An order
+    /// that was taken in here needs not be written again. Only this remembers: what [`Self::order`] gave and nobody wrote
+    /// was not given.
     fn wrote(&mut self, line: &[u8]);
 
     /// The lines for an order. Empty: the runner has it already, or there is nothing to do.

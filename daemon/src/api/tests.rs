@@ -89,7 +89,7 @@ impl Server {
                     linking: Linking::new(Keys::open(&place), ServerSettings::default()),
                     relay: None,
                     started_ms: 1,
-                    sends: super::sends::Sends::default(),
+                    sends: sends::Sends::default(),
                 });
                 let (listener, _file) = listener::bind(&place.control_socket()).unwrap();
                 up.send(()).unwrap();
@@ -153,7 +153,7 @@ impl Client {
         serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"))
     }
 
-    fn refusal(&mut self) -> (Option<u64>, delight_proto::refusal::Refusal) {
+    fn refusal(&mut self) -> (Option<u64>, Refusal) {
         let answer = self.answer();
         (answer.id, answer.error.expect("a refusal").data)
     }

@@ -258,8 +258,11 @@ impl SessionBody {
             self.agent.hold(Held::Happening(happening));
             return None;
         }
-        if let Happening::RunnerUp { runner, .. } = &happening {
-            self.begin_agent(state, runner.generation, runner.pid);
+        match &happening {
+            Happening::RunnerUp { runner, .. } => self.begin_agent(state, runner.generation, runner.pid),
+            // What its files still hold is read by the next generation's watcher, from the mark on.
+            Happening::RunnerExited(_) => self.agent.watch = None,
+            _ => {}
         }
         Some(happening)
     }
@@ -366,6 +369,8 @@ impl SessionBody {
         memory.conversation.clone_from(&memory.launched.conversation);
         memory.model.clone_from(&memory.launched.model);
         memory.permission_mode.clone_from(&memory.launched.permission_mode);
+        // What is kept as long as the runner lives and is no adapter's business.
+        (memory.permissions, memory.queue, memory.accepted, memory.seen) = Default::default();
         Some(Subject {
             shared: Arc::clone(&self.shared),
             id: self.id,

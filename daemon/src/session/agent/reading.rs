@@ -212,3 +212,122 @@ fn whole_lines(bytes: &[u8]) -> Vec<Vec<u8>> {
     let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     lines.map(<[u8]>::to_vec).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::codec::Understood;
+    use delight_proto::agent::{Activity, Message};
+    use delight_proto::session::Origin;
+
+    /// A line `q` is answered with `a`, `x` is not understood, `r` means ready, any other is activity.
+    #[derive(Debug, Default)]
+    struct Plain {
+        wrote: Vec<String>,
+    }
+
+    impl Codec for Plain {
+        fn greeting(&mut self) -> Vec<u8> {
+            b"hi\n".to_vec()
+        }
+
+        fn line(&mut self, line: &[u8]) -> Understood {
+            let events = match line {
+                b"x" => vec![AgentEvent::Skipped { bytes: 2, what: "x".to_owned() }],
+                b"r" => vec![AgentEvent::Ready],
+                b"q" => return Understood { events: Vec::new(), reply: b"a\n".to_vec() },
+                _ => vec![AgentEvent::Activity { activity: Activity::Working }],
+            };
+            Understood { events, reply: Vec::new() }
+        }
+
+        fn wrote(&mut self, line: &[u8]) {
+            self.wrote.push(String::from_utf8(line.to_vec()).unwrap());
+        }
+
+        fn order(&mut self, order: &AgentOrder) -> Result<Vec<u8>, Refusal> {
+            let AgentOrder::Prompt { message } = order else { return Ok(Vec::new()) };
+            let has_it = self.wrote.contains(&message.text);
+            Ok(if has_it { Vec::new() } else { format!("{}\n", message.text).into_bytes() })
+        }
+    }
+
+    fn reading(taken: u64, whole: bool) -> Reading {
+        Reading::new(Box::new(Plain::default()), 3, taken, 100, whole)
+    }
+
+    fn prompt(text: &str) -> AgentOrder {
+        let message =
+            Message { local_id: "m".parse().unwrap(), text: text.to_owned(), origin: Origin::Daemon };
+        AgentOrder::Prompt { message }
+    }
+
+    #[test]
+    fn what_was_taken_in_is_not_told_again_but_known() {
+        let mut reading = reading(104, true);
+        // Lines end at 102, 104, 106.
+        let heard = reading.output(100, b"r\n1\n2\n");
+        assert_eq!(heard.iter().map(|heard| heard.offset).collect::<Vec<_>>(), [104, 106]);
+        assert!(reading.ready, "from before the mark");
+        assert_eq!(reading.told(), 106);
+        assert!(reading.output(100, b"r\n1\n").is_empty(), "read before");
+        let heard = reading.output(104, b"2\n3\n");
+        assert_eq!(heard.iter().map(|heard| heard.offset).collect::<Vec<_>>(), [108], "only what is new");
+    }
+
+    #[test]
+    fn neighbours_that_are_not_understood_are_told_as_one() {
+        let mut reading = reading(102, true);
+        let heard = reading.output(100, b"x\nx\nx\n1\nx\n");
+        let told: Vec<_> = heard.iter().map(|heard| (heard.offset, heard.events.clone())).collect();
+        let skipped = |bytes| vec![AgentEvent::Skipped { bytes, what: "x".to_owned() }];
+        let working = vec![AgentEvent::Activity { activity: Activity::Working }];
+        assert_eq!(told, [(106, skipped(4)), (108, working), (110, skipped(2))]);
+    }
+
+    #[test]
+    fn the_greeting_is_written_once_a_generation() {
+        assert_eq!(reading(0, true).caught_up(), b"hi\n");
+        let mut greeted = reading(0, true);
+        greeted.input(b"hi\n");
+        assert!(greeted.caught_up().is_empty());
+        assert!(
+            reading(0, false).caught_up().is_empty(),
+            "what is not in the journal any more was more than that"
+        );
+    }
+
+    #[test]
+    fn a_reply_the_journal_shows_is_not_written_again() {
+        let mut reading = reading(0, true);
+        reading.input(b"hi\n");
+        reading.output(100, b"q\nq\n");
+        reading.input(b"a\n");
+        assert_eq!(reading.caught_up(), b"a\n", "one of two is outstanding");
+        assert!(reading.replies().is_empty());
+        reading.output(104, b"q\n");
+        assert_eq!(reading.replies(), b"a\n");
+    }
+
+    #[test]
+    fn an_order_the_journal_shows_is_not_written_again() {
+        let mut reading = reading(0, true);
+        reading.input(b"hi\none");
+        reading.input(b" two\n");
+        assert!(reading.caught_up().is_empty());
+        assert!(reading.order(&prompt("one two")).unwrap().is_empty());
+        assert_eq!(reading.order(&prompt("three")).unwrap(), b"three\n");
+        assert!(reading.order(&prompt("three")).unwrap().is_empty(), "what was handed over is remembered");
+    }
+
+    #[test]
+    fn a_half_written_line_is_completed_or_ended() {
+        for (order, wanted) in [("one two", &b"two\n"[..]), ("other", b"\nother\n")] {
+            let mut reading = reading(0, true);
+            reading.input(b"hi\none ");
+            assert!(reading.caught_up().is_empty());
+            assert_eq!(reading.order(&prompt(order)).unwrap(), wanted);
+            assert_eq!(reading.order(&prompt("next")).unwrap(), b"next\n");
+        }
+    }
+}
