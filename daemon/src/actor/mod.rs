@@ -73,3 +73,6 @@ pub(crate) async fn run<B: Body>(core: &mut Core<B::Reducer>, body: &mut B) -> R
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,3 +80,35 @@ pub(crate) fn line(change: Change) -> Box<str> {
     // Plain structs of strings and numbers: serialising them cannot fail.
     serde_json::to_string(&notification).unwrap_or_default().into_boxed_str()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn removed(n: u8) -> Change {
+        Change::Removed { id: SessionId::from_random([n; 10]) }
+    }
+
+    #[tokio::test]
+    async fn a_slow_subscriber_is_told_how_many_it_missed_and_hears_the_newest_in_order() {
+        let sender = Sender::new();
+        let mut changes = sender.subscribe();
+        let all = KEPT + 3;
+        for n in 0..all {
+            sender.send(removed(u8::try_from(n % 251).unwrap()));
+        }
+        assert!(matches!(changes.next().await, Heard::Lagged(3)));
+        for n in 3..all {
+            let Heard::Change(change) = changes.next().await else { panic!("change {n} is missing") };
+            assert_eq!(change.id, Some(SessionId::from_random([u8::try_from(n % 251).unwrap(); 10])));
+        }
+        drop(sender);
+        assert!(matches!(changes.next().await, Heard::End));
+    }
+
+    #[test]
+    fn being_told_of_a_lag_is_a_notification_of_the_api() {
+        let line: serde_json::Value = serde_json::from_str(&line(Change::Lagged { missed: 3 })).unwrap();
+        assert_eq!((&line["method"], &line["params"]["missed"]), (&CHANGE.into(), &3.into()));
+    }
+}

@@ -7,10 +7,11 @@ use delight_core::actor::{Effects, Ticket};
 use delight_core::session::{Happening, Input as SessionInput, Session};
 use delight_core::supervisor::{Answer, Boot, Effect, Input, Opening, Request, Supervisor};
 use delight_proto::id::SessionId;
-use delight_proto::refusal::{Code, Refusal};
-use tokio::sync::mpsc::{self, error::TrySendError};
+use delight_proto::refusal::Refusal;
+use tokio::sync::mpsc;
 
 use super::SupervisorBody;
+use super::delivery::{WhenFull, put};
 use crate::actor::{Body, Core, Flow, Panicked, Told};
 use crate::session::{MAILBOX, Mail, run_session};
 
@@ -54,18 +55,21 @@ impl SupervisorBody {
         match effect {
             Effect::Open { id, opening } => self.open(id, opening),
             Effect::Restore { id } => {
-                self.deliver(id, Ticket::NOBODY, Box::new(SessionInput::Happened(Happening::Restore)));
+                let mail = Box::new(SessionInput::Happened(Happening::Restore));
+                self.deliver(id, Ticket::NOBODY, WhenFull::Waits, mail);
             }
             Effect::Deliver { id, ticket, origin, command } => {
                 let mailbox = self.sessions.get(&id);
                 let waited_for =
                     mailbox.is_none_or(|mailbox| self.shared.tickets.hand_to(ticket, id, mailbox));
                 let must_arrive = ticket == Ticket::NOBODY || command.must_arrive();
+                let when_full = if must_arrive { WhenFull::Waits } else { WhenFull::IsRefused };
                 let mail = Box::new(SessionInput::Asked { ticket, origin, command });
-                self.deliver(id, if must_arrive { Ticket::NOBODY } else { ticket }, mail);
+                self.deliver(id, ticket, when_full, mail);
                 if !waited_for {
                     // It has left before the question was here. What was asked is done all the same.
-                    self.deliver(id, Ticket::NOBODY, Box::new(SessionInput::Abandoned { ticket }));
+                    let mail = Box::new(SessionInput::Abandoned { ticket });
+                    self.deliver(id, Ticket::NOBODY, WhenFull::Waits, mail);
                 }
             }
             Effect::Close { id } => drop(self.sessions.remove(&id)),
@@ -100,33 +104,12 @@ impl SupervisorBody {
         self.tasks.spawn(run_session(core, id, Arc::clone(&self.shared), mailbox, spare));
     }
 
-    /// Puts mail into a session's mailbox. A full one answers `busy`; what nobody waits for (`NOBODY`) and must arrive
-    /// waits for room beside the supervisor.
-    fn deliver(&mut self, id: SessionId, ticket: Ticket, mail: Mail) {
-        let Some(to) = self.sessions.get(&id) else {
-            self.refuse(ticket, id, Code::NotFound, "it has been removed");
-            return;
-        };
-        match to.try_send(mail) {
-            Ok(()) => {}
-            Err(TrySendError::Full(mail)) if ticket == Ticket::NOBODY => {
-                let to = to.clone();
-                tokio::spawn(async move {
-                    // A session that ends meanwhile has nothing to be told any more.
-                    let _ = to.send(mail).await;
-                });
-            }
-            Err(TrySendError::Full(_)) => {
-                self.refuse(ticket, id, Code::Busy, "too many requests wait for it");
-            }
-            Err(TrySendError::Closed(_)) => self.refuse(ticket, id, Code::Internal, "its actor has ended"),
+    /// Puts mail into a session's mailbox, or refuses its ticket.
+    fn deliver(&mut self, id: SessionId, ticket: Ticket, when_full: WhenFull, mail: Mail) {
+        if let Err((code, reason)) = put(self.sessions.get(&id), mail, when_full) {
+            let refusal = Refusal::new(code, format!("session {id} cannot be asked"), reason);
+            self.shared.tickets.answer(ticket, Err(refusal));
         }
-    }
-
-    fn refuse(&self, ticket: Ticket, id: SessionId, code: Code, reason: &str) {
-        self.shared
-            .tickets
-            .answer(ticket, Err(Refusal::new(code, format!("session {id} cannot be asked"), reason)));
     }
 
     fn told(&self, answer: Answer) -> Told {

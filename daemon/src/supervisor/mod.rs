@@ -1,6 +1,7 @@
 //! The supervisor's actor: carries out what its reducer wants, and owns the sessions' mailboxes.
 
 mod changes;
+mod delivery;
 mod effects;
 
 use std::collections::HashMap;
