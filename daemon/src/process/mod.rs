@@ -7,5 +7,5 @@ pub(crate) mod launch;
 pub(crate) mod link;
 pub(crate) mod lock;
 pub(crate) mod reap;
-pub(crate) mod viewer;
 pub(crate) mod spare;
+pub(crate) mod viewer;

@@ -21,9 +21,13 @@ use super::adopt::{greeted, identity_of, released};
 use super::launch::Launcher;
 use super::link::Link;
 
+/// How long after the daemon's start the first one is started: whoever started it is likely to spawn at once, and then
+/// two holders would come up at the same time.
+const AT_FIRST: Duration = Duration::from_millis(50);
+
 /// How long after a spawn the next one is started: by then the session that was spawned has what it needs of the
 /// machine. A burst of spawns finds one this often; the others start their own.
-const AFTER_A_SPAWN: Duration = Duration::from_millis(5);
+const AFTER_A_SPAWN: Duration = Duration::from_millis(10);
 
 /// A holder that has greeted and waits for its `Start`.
 #[derive(Debug)]
@@ -70,9 +74,10 @@ impl Spares {
 
     /// Keeps one waiting. Never ends; dropping it starts no more.
     pub(crate) async fn keep(&self) {
+        let mut after = AT_FIRST;
         loop {
-            // Also at first: whoever started the daemon is likely to spawn at once.
-            tokio::time::sleep(AFTER_A_SPAWN).await;
+            tokio::time::sleep(after).await;
+            after = AFTER_A_SPAWN;
             if self.ready().is_none() {
                 match self.start().await {
                     Ok(spare) => *self.ready() = Some(spare),
