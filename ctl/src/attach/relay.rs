@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use delight_proto::holder::frame::{HEADER, MAX_DATA, header};
-use delight_proto::holder::{Exited, FromHolder, ToHolder, Welcome, message};
+use delight_proto::holder::{Exited, FromHolder, ToHolder, Welcome, codec};
 use delight_proto::refusal::Refusal;
 use delight_proto::session::Size;
 use nix::errno::Errno;
@@ -281,12 +281,12 @@ impl<'a> Relay<'a> {
                 Ok(None) => return None,
                 Err(e) => return Some(Left::Broken(skew(&e))),
             };
-            if raw.kind == message::OUTPUT {
+            if raw.kind == codec::OUTPUT {
                 if self.watching.is_some() {
                     // A remote runner writes for programs; what it does is in the transcript.
                     continue;
                 }
-                let shown = match message::output(raw) {
+                let shown = match codec::output(raw) {
                     Ok((_, bytes)) => show(self.terminal, &mut self.held, bytes),
                     Err(e) => return Some(Left::Broken(skew(&e))),
                 };

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use delight_proto::holder::{Attach, FromHolder, message};
+use delight_proto::holder::{Attach, FromHolder, codec};
 use delight_proto::id::SessionId;
 use delight_proto::refusal::Refusal;
 
@@ -50,8 +50,8 @@ impl Live {
     ) -> Result<Option<Record>, Failure> {
         loop {
             if let Some(raw) = self.line.frames.next_frame().map_err(|e| skew(&e))? {
-                let body = if raw.kind == message::OUTPUT {
-                    let (offset, bytes) = message::output(raw).map_err(|e| skew(&e))?;
+                let body = if raw.kind == codec::OUTPUT {
+                    let (offset, bytes) = codec::output(raw).map_err(|e| skew(&e))?;
                     self.offset = offset;
                     Some(Body::Output(bytes.to_vec()))
                 } else {

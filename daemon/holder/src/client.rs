@@ -10,9 +10,9 @@ use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 use delight_journal::{Item, Reader};
+use delight_proto::holder::codec::output_header;
 use delight_proto::holder::frame::MAX_DATA;
 use delight_proto::holder::journal::{Mark, kind};
-use delight_proto::holder::message::output_header;
 use delight_proto::holder::{Attach, Decoder, FromHolder};
 
 use crate::output_log::OutputLog;

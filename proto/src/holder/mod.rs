@@ -13,6 +13,7 @@
 //!
 //! `tests/it` replays a saved transcript of version 1 against the present code.
 
+pub mod codec;
 pub mod frame;
 pub mod journal;
 pub mod message;
