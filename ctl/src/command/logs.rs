@@ -49,7 +49,7 @@ pub(crate) struct Args {
     /// Plain text: without escape sequences, typed-over text as it finally stood
     #[arg(long)]
     strip: bool,
-    /// Also what was typed; it can hold passwords (with asciicast or --json)
+    /// Also what was typed; it can hold passwords (with asciicast or --json; not with --follow: only the journal holds it)
     #[arg(long)]
     input: bool,
     /// Form of the output
