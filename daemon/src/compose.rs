@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::keys::{Keys, Linking};
 use crate::lifecycle::notify::{self, ReadyPipe};
 use crate::lifecycle::single;
+use crate::notify as telling;
 use crate::process::{identity, launch::Launcher, reap, spare::Spares};
 use crate::relay::Embedded;
 use crate::session::Shared;
@@ -125,6 +126,7 @@ pub(crate) async fn run(
             adopted = restored_holders(&mut opening) => if let Some((_, daemon, ending)) = opening.take() {
                 let (listener, file) = listener::bind(&place.control_socket())?;
                 serving = Some((tokio::spawn(api::serve(listener, daemon, ending)), file));
+                tokio::spawn(telling::run(config.notify.clone(), supervision.clone(), place.clone()));
                 tracing::info!(adopted, socket = %place.control_socket().display(), "serving");
                 notify::ready(&format!("serving; {adopted} sessions adopted"));
                 ready_pipe.say("ready");

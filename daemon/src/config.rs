@@ -8,6 +8,7 @@ use delight_proto::refusal::{Code, Refusal};
 use serde::Deserialize;
 
 use crate::keys::ServerSettings;
+use crate::notify::NotifySettings;
 use crate::relay::RelaySettings;
 use crate::remote::RemoteSettings;
 
@@ -32,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) relay: Option<RelaySettings>,
     /// What a phone may do.
     pub(crate) remote: RemoteSettings,
+    /// What the owner is told, and how.
+    pub(crate) notify: NotifySettings,
 }
 
 impl Default for Config {
@@ -43,6 +46,7 @@ impl Default for Config {
             server: ServerSettings::default(),
             relay: None,
             remote: RemoteSettings::default(),
+            notify: NotifySettings::default(),
         }
     }
 }
@@ -72,6 +76,7 @@ fn parse(text: &str) -> Result<Config, String> {
         return Err(format!("max_live is {}; it must be 1 to {MAX_LIVE_BOUND}", config.max_live));
     }
     config.remote.check()?;
+    config.notify.check()?;
     Ok(config)
 }
 

@@ -13,6 +13,7 @@ mod confined;
 #[allow(dead_code)] // The uplink uses the rest of it.
 mod keys;
 mod lifecycle;
+mod notify;
 mod paths;
 mod policy;
 mod process;
