@@ -146,6 +146,9 @@ fn undelivered(what: &str, words: &str) -> Error {
     if lower.contains("timed out") || lower.contains("timeout") {
         return Error::new(Kind::TimedOut, what, words).perhaps_done();
     }
+    if lower.contains("too many") {
+        return Error::new(Kind::Busy, what, words).fix("wait for answers, then ask again");
+    }
     if lower.contains("disconnected") {
         return Error::new(Kind::MachineAway, what, words).perhaps_done();
     }

@@ -32,12 +32,6 @@ pub(crate) struct Closed {
     pub(crate) refused: bool,
 }
 
-impl Closed {
-    fn broken(reason: impl std::fmt::Display) -> Self {
-        Self { reason: reason.to_string(), refused: false }
-    }
-}
-
 /// Why a call was not answered.
 #[derive(Debug)]
 pub(crate) enum NotAnswered {

@@ -19,8 +19,8 @@ use crate::context::Context;
 use crate::failure::{Failure, system, usage};
 use crate::{keys, text};
 
-/// Bytes a request carries: base64 of it stays well below the longest line the daemon reads.
-const PIECE: usize = 1 << 20;
+/// Bytes a request carries: in base64, sealed and in base64 again it goes through a server too.
+const PIECE: usize = 256 << 10;
 
 /// Give an agent a message, or write text or keys to a session as if typed; done when it has all of it
 #[derive(Debug, clap::Args)]

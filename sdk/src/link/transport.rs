@@ -32,7 +32,8 @@ impl Link {
         auth: Value,
         events: Option<mpsc::Sender<Heard>>,
     ) -> Result<Self, Closed> {
-        let mut options = Options::new(server.way().clone(), Auth::new(&auth).map_err(Closed::broken)?);
+        let auth = Auth::new(&auth).map_err(|error| Closed { reason: error.to_string(), refused: false })?;
+        let mut options = Options::new(server.way().clone(), auth);
         options.user_agent = crate::http::USER_AGENT.into();
         let (socket, told) = connect(options)
             .await
