@@ -51,16 +51,16 @@ impl Adapter for Fake {
         env: Vec<(String, String)>,
     ) -> Result<RunnerPlan, Refusal> {
         let program = self.detect(machine)?.to_string_lossy().into_owned();
-        let mut argv = vec![program];
-        argv.extend(launch.spec.command.iter().cloned());
-        argv.extend(["--conversation".to_owned(), conversation(launch).to_string()]);
+        let remote = launch.control == Some(Control::Remote);
+        let mut argv = vec![program, "--conversation".to_owned(), conversation(launch).to_string()];
+        argv.extend(remote.then(|| "--remote".to_owned()));
         for (flag, value) in
             [("--model", &launch.memory.model), ("--permission-mode", &launch.memory.permission_mode)]
         {
             argv.extend(value.iter().flat_map(|value| [flag.to_owned(), value.clone()]));
         }
-        let remote = launch.control == Some(Control::Remote);
-        argv.extend(remote.then(|| "--remote".to_owned()));
+        // What its owner says comes last.
+        argv.extend(launch.spec.command.iter().cloned());
         Ok(RunnerPlan { argv, env, stdio: if remote { Stdio::Pipes } else { Stdio::Pty } })
     }
 
