@@ -22,6 +22,7 @@ mod history;
 mod lifecycle;
 mod locks;
 mod notify;
+mod pairing;
 mod parsers;
 mod policy;
 mod remote_terminal;

@@ -62,13 +62,14 @@ impl Args {
             context.out.result(&document, || shown)?;
             return Ok(0);
         }
+        // Before anything is shown: who sees the code may press ctrl-c at once.
+        let given_up = give_up_on_signals(&place.control_socket())?;
         // What a person needs before there is a result; a program reads the one document at the end.
         if context.out.json {
             output::note(&shown);
         } else {
             output::stdout(shown.as_bytes())?;
         }
-        let given_up = give_up_on_signals(&place.control_socket())?;
         let waited = daemon.call::<PairWait>(&PairWaitParams { pairing: offer.pairing.clone() });
         if waited.is_err() && given_up.load(Ordering::Relaxed) {
             output::note("given up; nothing was paired\n");
