@@ -45,6 +45,13 @@ pub(crate) enum Arguments {
         /// Run a relay inside, here.
         relay: Option<SocketAddr>,
     },
+    /// Be the runner of a `file-editor` session. Not for people: not in the help.
+    FileEditor {
+        /// The directory.
+        root: PathBuf,
+        /// What is out of bounds.
+        private: Vec<PathBuf>,
+    },
     /// Print the help.
     Help,
     /// Print the version.
@@ -75,6 +82,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Argumen
         let mut value = |name: &str| arguments.next().ok_or_else(|| format!("{name} needs a value"));
         match argument.to_str() {
             Some("run") if first => {}
+            Some("file-editor") if first => return file_editor(arguments),
             Some("--help" | "-h") => return Ok(Arguments::Help),
             Some("--version" | "-V") => return Ok(Arguments::Version),
             Some("--log-file") => {
@@ -94,6 +102,22 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Argumen
         first = false;
     }
     Ok(Arguments::Run { log_file, ready_fd, relay })
+}
+
+/// `file-editor [--private PATH]… ROOT`.
+fn file_editor(mut arguments: impl Iterator<Item = OsString>) -> Result<Arguments, String> {
+    let mut private = Vec::new();
+    loop {
+        let word = arguments.next().ok_or("file-editor needs a directory")?;
+        if word == "--private" {
+            private.push(PathBuf::from(arguments.next().ok_or("--private needs a value")?));
+            continue;
+        }
+        return match arguments.next() {
+            None => Ok(Arguments::FileEditor { root: PathBuf::from(word), private }),
+            Some(_) => Err("file-editor takes one directory".to_owned()),
+        };
+    }
 }
 
 #[cfg(test)]
@@ -123,6 +147,16 @@ mod tests {
         assert_eq!(relay("--relay --ready-fd 7"), Ok(Some(USUAL_ADDRESS)));
         assert_eq!(relay("--relay 0.0.0.0:1 --ready-fd 7"), Ok(Some("0.0.0.0:1".parse().unwrap())));
         assert!(relay("--relay somewhere").is_err());
+    }
+
+    #[test]
+    fn the_file_editor_takes_one_directory() {
+        let asked = of("file-editor --private /p --private /q /r");
+        let private = vec!["/p".into(), "/q".into()];
+        assert_eq!(asked, Ok(Arguments::FileEditor { root: "/r".into(), private }));
+        for wrong in ["file-editor", "file-editor --private", "file-editor a b", "run file-editor /r"] {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

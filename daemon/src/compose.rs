@@ -71,6 +71,8 @@ pub(crate) async fn run(
         environment: Environment::inherit(std::env::vars_os()),
         login_shell: User::from_uid(getuid()).ok().flatten().map(|user| user.shell),
         fake_agent: companion("delight-fake-agent"),
+        daemon: program.to_owned(),
+        private: vec![place.state.clone(), place.runtime.clone()],
     };
     let agents = agents_config::load(&place.config.with_file_name("agents.toml"))?;
     let adapters = Adapters::new(machine, agents);

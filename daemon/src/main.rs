@@ -43,6 +43,7 @@ const BLOCKING_THREADS: usize = 16;
 fn main() -> ExitCode {
     let (log_file, ready, relay) = match arguments::parse(std::env::args_os().skip(1)) {
         Ok(Arguments::Run { log_file, ready_fd, relay }) => (log_file, ready_fd, relay),
+        Ok(Arguments::FileEditor { root, private }) => return file_editor(&root, &private),
         Ok(Arguments::Help) => return print(arguments::HELP),
         Ok(Arguments::Version) => return print(concat!("delightd ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(reason) => {
@@ -100,6 +101,16 @@ fn run(
     // Whatever still blocks on a hung disk must not keep the daemon from ending.
     runtime.shutdown_background();
     ended
+}
+
+fn file_editor(root: &Path, private: &[std::path::PathBuf]) -> ExitCode {
+    match adapters::file_editor::serve(root, private) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(refusal) => {
+            complain(&format!("delightd file-editor: {refusal}"));
+            ExitCode::from(refusal.code.exit_status())
+        }
+    }
 }
 
 fn print(text: &str) -> ExitCode {

@@ -16,11 +16,12 @@ use crate::process::adopt::greeted;
 use crate::process::launch::Launcher;
 use crate::process::link::{Heard, Link};
 
-/// A machine on which every adapter finds its program: each of them is a script that exits with its last argument's
-/// number.
+/// A machine on which every adapter finds its program: each of them is a script that exits with the number among
+/// its arguments.
 fn machine(base: &std::path::Path) -> Machine {
     let script = base.join("agent");
-    fs::write(&script, "#!/bin/sh\nfor last; do :; done\nexit ${last:-0}\n").unwrap();
+    fs::write(&script, "#!/bin/sh\nfor word; do case $word in *[!0-9]*) ;; ?*) exit $word ;; esac; done\n")
+        .unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     let config = AgentsConfig::default();
     for program in ["claude", "codex"].into_iter().map(str::to_owned).chain(config.acp_programs()) {
@@ -32,6 +33,8 @@ fn machine(base: &std::path::Path) -> Machine {
     Machine {
         environment: Environment::inherit(own.chain(ours)),
         login_shell: Some("/bin/sh".into()),
+        daemon: script.clone(),
+        private: vec![base.join("private")],
         fake_agent: Some(script),
     }
 }
@@ -88,6 +91,8 @@ fn what_is_not_installed_is_a_refusal_with_a_way_out() {
         environment: Environment::inherit(std::iter::empty()),
         login_shell: None,
         fake_agent: None,
+        daemon: "/usr/bin/delightd".into(),
+        private: Vec::new(),
     };
     let adapters = Adapters::new(machine, AgentsConfig::default());
     let id = SessionId::from_random([1; 10]);

@@ -8,14 +8,17 @@ mod codex;
 mod derived_id;
 mod environment;
 mod fake;
+pub(crate) mod file_editor;
 mod given;
 mod json_rpc;
+mod line_file;
 mod program;
 mod pty;
 #[cfg(test)]
 mod recorded;
 mod registry;
 mod shown;
+mod watching;
 
 use std::path::PathBuf;
 
@@ -39,6 +42,10 @@ pub(crate) struct Machine {
     pub(crate) login_shell: Option<PathBuf>,
     /// The fake agent's program, when it is installed.
     pub(crate) fake_agent: Option<PathBuf>,
+    /// The daemon's own program.
+    pub(crate) daemon: PathBuf,
+    /// Directories that are the daemon's alone: its keys lie there.
+    pub(crate) private: Vec<PathBuf>,
 }
 
 /// What a runner is started for.
@@ -107,3 +114,5 @@ pub(crate) trait Adapter: Send + Sync + std::fmt::Debug {
 
 #[cfg(test)]
 mod conformance;
+#[cfg(test)]
+mod plans;

@@ -71,6 +71,8 @@ mod tests {
             ),
             login_shell: login.map(Into::into),
             fake_agent: None,
+            daemon: PathBuf::new(),
+            private: Vec::new(),
         };
         let env: BTreeMap<_, _> = spec_env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let spec: delight_proto::session::StartSpec =

@@ -9,11 +9,12 @@ use delight_proto::refusal::{Code, Refusal};
 
 use super::agents_config::AgentsConfig;
 use super::codec::{Codec, Reporter, Watching};
-use super::{Adapter, Launch, Machine, RunnerPlan, acp, claude, codex, fake, pty};
+use super::{Adapter, Launch, Machine, RunnerPlan, acp, claude, codex, fake, file_editor, pty};
 
 /// Every adapter of this build.
 fn all(config: AgentsConfig) -> Vec<Box<dyn Adapter>> {
-    let mut all: Vec<Box<dyn Adapter>> = vec![Box::new(pty::Pty), Box::new(fake::Fake)];
+    let mut all: Vec<Box<dyn Adapter>> =
+        vec![Box::new(pty::Pty), Box::new(fake::Fake), Box::new(file_editor::FileEditor)];
     let acp = config.acp_agents();
     all.push(Box::new(claude::Claude::new(config.claude)));
     all.push(Box::new(codex::Codex::new(config.codex)));

@@ -53,6 +53,8 @@ impl Server {
                     environment: Environment::inherit(std::iter::empty()),
                     login_shell: None,
                     fake_agent: None,
+                    daemon: "/usr/bin/delightd".into(),
+                    private: Vec::new(),
                 };
                 let adapters = Adapters::new(machine, AgentsConfig::default());
                 let tickets = Tickets::default();

@@ -70,6 +70,14 @@ impl Confined {
         Ok(if below.as_os_str().is_empty() { PathBuf::from(".") } else { below })
     }
 
+    /// Opens a directory below, to be watched.
+    ///
+    /// # Errors
+    /// See [`Confined::relative`].
+    pub(crate) fn open_directory(&self, path: &str) -> Result<OwnedFd, Refusal> {
+        self.reach(&self.relative(path)?, open::directory())
+    }
+
     /// Opens something below; `what` is shown.
     fn reach(&self, below: &Path, flags: OFlag) -> Result<OwnedFd, Refusal> {
         let fd = open::beneath(self.root.as_fd(), below, flags).map_err(|e| self.refuse(below, e))?;

@@ -17,6 +17,14 @@ pub(crate) fn start_time(pid: u32) -> io::Result<u64> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat cannot be read")))
 }
 
+/// When a process started, in seconds since 1970: the kernel's count of ticks, from the second the machine was booted in.
+pub(crate) fn started_at(pid: u32) -> Option<i64> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let booted: i64 = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()??;
+    Some(booted + i64::try_from(start_time(pid).ok()?).ok()? / per_second)
+}
+
 /// Field 22. The program's name (field 2) may hold blanks and brackets: fields are counted after its last bracket.
 fn parse_start_time(stat: &str) -> Option<u64> {
     let (_, rest) = stat.rsplit_once(')')?;
@@ -48,6 +56,15 @@ mod tests {
         let stat = "12 (a) b (c)) S 1 12 12 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 1 1";
         assert_eq!(parse_start_time(stat), Some(4711));
         assert_eq!(parse_start_time("12 (x"), None);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_process_started_a_moment_ago_started_a_moment_ago() {
+        let now =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
+        let age = now - started_at(std::process::id()).unwrap();
+        assert!((-2..600).contains(&age), "{age} s");
     }
 
     #[test]

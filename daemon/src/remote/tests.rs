@@ -89,6 +89,8 @@ impl World {
             environment: Environment::inherit(std::env::vars_os()),
             login_shell: Some("/bin/sh".into()),
             fake_agent: None,
+            daemon: "/usr/bin/delightd".into(),
+            private: Vec::new(),
         };
         let adapters = Adapters::new(machine, AgentsConfig::default());
         let tickets = Tickets::default();

@@ -7,6 +7,8 @@ mod records;
 mod shapes;
 mod stream;
 mod tools;
+mod transcript;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -16,8 +18,8 @@ use delight_proto::holder::Stdio;
 use delight_proto::refusal::{Code, Refusal};
 
 use super::agents_config::AgentSettings;
-use super::codec::Codec;
-use super::{Adapter, Launch, Machine, RunnerPlan, derived_id, program};
+use super::codec::{Codec, Reporter, Watching};
+use super::{Adapter, Launch, Machine, RunnerPlan, derived_id, program, watching};
 
 const INSTALL: &str =
     "install Claude Code (npm install -g @anthropic-ai/claude-code), or name its program in agents.toml";
@@ -110,6 +112,12 @@ impl Adapter for Claude {
     fn codec(&self, launch: &Launch<'_>) -> Option<Box<dyn Codec>> {
         (launch.control == Some(Control::Remote))
             .then(|| Box::new(stream::Stream::new(launch)) as Box<dyn Codec>)
+    }
+
+    fn watch(&self, launch: &Launch<'_>, machine: &Machine, pid: u32, to: Reporter) -> Option<Watching> {
+        let env = self.settings.environment(machine.environment.of_session(launch.id, &launch.spec.env));
+        let config = files::config_dir(&env)?;
+        Some(watching::watching(watch::Watch::new(launch, config, pid), to))
     }
 }
 

@@ -160,6 +160,9 @@ pub(super) struct Origin {
 /// The message in a [`Said`].
 #[derive(Debug, Deserialize)]
 pub(super) struct Message {
+    /// Of the model's reply: its blocks come in lines of their own.
+    #[serde(default)]
+    pub(super) id: Option<String>,
     /// What it holds.
     #[serde(default)]
     pub(super) content: Content,

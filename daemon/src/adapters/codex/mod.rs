@@ -4,8 +4,10 @@
 mod files;
 mod items;
 mod modes;
+mod rollout;
 mod server;
 mod shapes;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -15,8 +17,9 @@ use delight_proto::holder::Stdio;
 use delight_proto::refusal::{Code, Refusal};
 
 use super::agents_config::AgentSettings;
-use super::codec::Codec;
-use super::{Adapter, Launch, Machine, RunnerPlan, program};
+use super::codec::{Codec, Reporter, Watching};
+use super::{Adapter, Launch, Machine, RunnerPlan, program, watching};
+use crate::process::identity;
 
 const INSTALL: &str = "install Codex (npm install -g @openai/codex), or name its program in agents.toml";
 
@@ -111,6 +114,14 @@ impl Adapter for Codex {
         let mode = self.settings.permission_mode(launch.memory).as_deref().and_then(modes::of);
         (launch.control == Some(Control::Remote))
             .then(|| Box::new(server::Server::new(launch, model, mode)) as Box<dyn Codec>)
+    }
+
+    fn watch(&self, launch: &Launch<'_>, machine: &Machine, pid: u32, to: Reporter) -> Option<Watching> {
+        let env = self.settings.environment(machine.environment.of_session(launch.id, &launch.spec.env));
+        let home = files::home(&env)?;
+        // The process's files are named without links.
+        let home = home.canonicalize().unwrap_or(home);
+        Some(watching::watching(watch::Watch::new(launch, home, pid, identity::started_at(pid)), to))
     }
 }
 

@@ -134,8 +134,10 @@ impl Server {
         match method {
             "turn/started" => {
                 let turn = shape::<OfTurn>(params)?.turn.id;
-                // Every turn ends, also one whose end could not be read.
-                self.turn_over(TurnStatus::Failed, None, out);
+                // Every turn ends, also one whose end could not be read. (A restarted daemon knows the present one already.)
+                if self.turn.as_ref() != Some(&turn) {
+                    self.turn_over(TurnStatus::Failed, None, out);
+                }
                 self.turn = Some(turn.clone());
                 out.events.push(shown::record(Some(turn.clone()), RecordBody::TurnStarted { turn }));
                 out.events.push(AgentEvent::Activity { activity: Activity::Working });

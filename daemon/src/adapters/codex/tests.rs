@@ -152,6 +152,16 @@ fn a_message_is_written_once_with_the_mode_that_holds() {
 }
 
 #[test]
+fn a_restarted_daemon_does_not_end_the_turn_it_knows() {
+    let memory = AgentMemory { turn: Some("t9".into()), ..AgentMemory::default() };
+    let mut codec = with_launch("codex", &memory, |launch| Server::new(launch, None, None));
+    let started = br#"{"method":"turn/started","params":{"turn":{"id":"t9","status":"inProgress"}}}"#;
+    assert_eq!(words(&codec.line(started).events), ["turn{", "working"]);
+    let next = br#"{"method":"turn/started","params":{"turn":{"id":"t10","status":"inProgress"}}}"#;
+    assert_eq!(words(&codec.line(next).events), ["}failed", "turn{", "working"]);
+}
+
+#[test]
 fn an_abort_names_the_turn_and_an_idle_agent_is_left_alone() {
     let mut codec = codec();
     understood(&mut codec, BASIC);
