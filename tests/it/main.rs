@@ -25,6 +25,7 @@ mod notify;
 mod pairing;
 mod parsers;
 mod policy;
+mod real_agents;
 mod remote_terminal;
 mod schema;
 mod secrets;
