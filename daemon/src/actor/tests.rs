@@ -34,7 +34,7 @@ struct Script {
 
 impl Script {
     fn new(inputs: &[u64]) -> Self {
-        Self { inputs: inputs.to_vec().into_iter(), done: Vec::new() }
+        Self { inputs: Vec::from(inputs).into_iter(), done: Vec::new() }
     }
 }
 

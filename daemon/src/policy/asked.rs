@@ -16,7 +16,9 @@ const PATHS: &[&str] = &["file_path", "path", "notebook_path", "filePath", "dire
 pub(crate) fn asked(cwd: &str, tool: String, input: Value) -> Result<PermissionAsk, BadName> {
     let command = match &input["command"] {
         Value::String(text) => Some(text.clone()),
-        Value::Array(words) => words.iter().map(Value::as_str).collect::<Option<Vec<_>>>().map(shell),
+        Value::Array(words) => {
+            words.iter().map(Value::as_str).collect::<Option<Vec<_>>>().map(|words| shell(&words))
+        }
         _ => None,
     };
     let paths: Vec<String> =
@@ -35,8 +37,8 @@ pub(crate) fn asked(cwd: &str, tool: String, input: Value) -> Result<PermissionA
 }
 
 /// The text of a command given as words: what is behind `sh -c`, else the words, quoted.
-fn shell(words: Vec<&str>) -> String {
-    match words.as_slice() {
+fn shell(words: &[&str]) -> String {
+    match words {
         [program, "-c" | "-lc", script] if program.ends_with("sh") => (*script).to_owned(),
         words => words
             .iter()

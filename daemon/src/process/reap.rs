@@ -36,7 +36,7 @@ pub(crate) fn collect() {
         match awaited.as_mut().and_then(|awaited| awaited.get_mut(&pid.as_raw())) {
             Some(slot) => *slot = Some(exit),
             None if matches!(exit, Exit::Signal(_)) => {
-                tracing::warn!(pid = pid.as_raw(), %exit, "a holder was killed")
+                tracing::warn!(pid = pid.as_raw(), %exit, "a holder was killed");
             }
             None => tracing::debug!(pid = pid.as_raw(), %exit, "a holder ended"),
         }

@@ -41,6 +41,7 @@ pub(crate) use thread::{CommitFailed, Store, delete_directory};
 
 /// One write. Those of one commit are carried out in order.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a handful live for a moment; the large one is the usual one")]
 pub(crate) enum Write {
     /// A registry record, made durable.
     Save(Box<Record>),

@@ -119,6 +119,7 @@ pub(super) struct Updated {
 /// What is new in a conversation.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "sessionUpdate", rename_all = "snake_case")]
+#[expect(clippy::enum_variant_names, reason = "the protocol's own names")]
 pub(super) enum Update {
     /// Words of the agent.
     AgentMessageChunk(Chunk),

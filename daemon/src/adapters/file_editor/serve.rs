@@ -224,6 +224,7 @@ mod tests {
             serde_json::from_str(&line).unwrap()
         }
 
+        #[allow(clippy::needless_pass_by_value)] // Every caller makes its value for this.
         fn asks(&mut self, method: &str, params: Value) -> Value {
             let line = json!({"id": 7, "method": method, "params": params});
             self.out.write_all(format!("{line}\n").as_bytes()).unwrap();
