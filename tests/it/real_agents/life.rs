@@ -18,7 +18,7 @@ fn ends(mut rig: Rig) {
 }
 
 /// Words, thoughts and a tool that needs no leave; each turn begins and ends once.
-pub fn converses(mut rig: Rig) {
+pub(super) fn converses(mut rig: Rig) {
     rig.prompt("think hm ;; say hello world");
     assert_eq!(rig.until_turns(1), TurnStatus::Completed);
     assert_eq!(rig.said("hello world"), 1);
@@ -35,7 +35,7 @@ pub fn converses(mut rig: Rig) {
 }
 
 /// "My approval was lost": what was allowed happens, what was denied does not, and the agent is told which.
-pub fn asks_and_obeys(mut rig: Rig) {
+pub(super) fn asks_and_obeys(mut rig: Rig) {
     let (ask, cwd) = (rig.kind.ask, rig.cwd.clone());
     rig.prompt(&format!("{ask} touch allowed.txt; echo made"));
     let asked = rig.asked();
@@ -56,7 +56,7 @@ pub fn asks_and_obeys(mut rig: Rig) {
 }
 
 /// An abort reaches the model's request, and the agent takes the next message.
-pub fn stops_in_mid_stream(mut rig: Rig) {
+pub(super) fn stops_in_mid_stream(mut rig: Rig) {
     rig.prompt("say begun ;; slow 120");
     until("the model streams", || rig.model.asked().iter().any(|asked| asked.prompt.contains("slow 120")));
     until("the agent works", || rig.activity() == Some(Activity::Working));
@@ -72,7 +72,7 @@ pub fn stops_in_mid_stream(mut rig: Rig) {
 }
 
 /// "A restart in mid turn loses or doubles what was said."
-pub fn survives_the_daemon_in_mid_turn(mut rig: Rig) {
+pub(super) fn survives_the_daemon_in_mid_turn(mut rig: Rig) {
     rig.prompt("say before the gate ;; gate one ;; say after the gate");
     rig.until_model_waits("one");
     let runner = rig.view().pid;
@@ -98,7 +98,7 @@ pub fn survives_the_daemon_in_mid_turn(mut rig: Rig) {
 }
 
 /// "A restart leaves a pending approval dead and the agent parked."
-pub fn is_answered_after_the_daemon_died(mut rig: Rig) {
+pub(super) fn is_answered_after_the_daemon_died(mut rig: Rig) {
     let (ask, cwd) = (rig.kind.ask, rig.cwd.clone());
     rig.prompt(&format!("{ask} touch pending.txt"));
     let before = rig.asked();
@@ -113,7 +113,7 @@ pub fn is_answered_after_the_daemon_died(mut rig: Rig) {
 }
 
 /// Desktop, phone, desktop: one conversation, and nothing of it twice.
-pub fn changes_hands(mut rig: Rig) {
+pub(super) fn changes_hands(mut rig: Rig) {
     rig.until_idle_at_the_desktop();
     rig.types("say from the desktop");
     rig.until_said("from the desktop");
@@ -141,7 +141,7 @@ pub fn changes_hands(mut rig: Rig) {
 }
 
 /// The agent dies; its conversation goes on in the next one.
-pub fn goes_on_after_it_was_killed(mut rig: Rig) {
+pub(super) fn goes_on_after_it_was_killed(mut rig: Rig) {
     rig.prompt("say remember me");
     rig.until_said("remember me");
     rig.until_turns(1);

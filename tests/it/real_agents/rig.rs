@@ -26,8 +26,8 @@ use delight_tests::{Sandbox, binaries, until, until_some};
 static ONE: Mutex<()> = Mutex::new(());
 
 /// A real agent.
-pub struct Kind {
-    pub name: &'static str,
+pub(super) struct Kind {
+    pub(super) name: &'static str,
     /// Its program, below the directory of installed agents.
     program: &'static str,
     /// Arguments of the program.
@@ -35,19 +35,19 @@ pub struct Kind {
     /// Writes its settings; gives its environment.
     prepare: fn(&Place<'_>) -> BTreeMap<String, String>,
     /// What makes its model ask for leave to run a command.
-    pub ask: &'static str,
+    pub(super) ask: &'static str,
     /// Whether its terminal program says nothing of its state before the first turn.
     silent_at_first: bool,
 }
 
 /// Where an agent is to live.
-pub struct Place<'a> {
+pub(super) struct Place<'a> {
     home: &'a Path,
     cwd: &'a str,
     url: String,
 }
 
-pub const CLAUDE: Kind = Kind {
+pub(super) const CLAUDE: Kind = Kind {
     name: "claude",
     program: "claude/node_modules/@anthropic-ai/claude-code/bin/claude.exe",
     arguments: &[],
@@ -72,7 +72,7 @@ pub const CLAUDE: Kind = Kind {
     silent_at_first: false,
 };
 
-pub const CODEX: Kind = Kind {
+pub(super) const CODEX: Kind = Kind {
     name: "codex",
     program: "codex/node_modules/@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex",
     arguments: &[],
@@ -97,7 +97,7 @@ pub const CODEX: Kind = Kind {
     silent_at_first: true,
 };
 
-pub const GEMINI: Kind = Kind {
+pub(super) const GEMINI: Kind = Kind {
     name: "gemini",
     program: "gemini/node_modules/.bin/gemini",
     arguments: &["--acp"],
@@ -135,19 +135,19 @@ fn installed() -> PathBuf {
 
 impl Kind {
     /// Why it cannot be run, if it cannot.
-    pub fn missing(&self) -> Option<String> {
+    pub(super) fn missing(&self) -> Option<String> {
         let program = installed().join(self.program);
         (!program.is_file()).then(|| format!("{} is not installed ({})", self.name, program.display()))
     }
 }
 
 /// A session with a real agent in it.
-pub struct Rig {
-    pub kind: &'static Kind,
-    pub sandbox: Sandbox,
-    pub model: FakeModel,
-    pub id: SessionId,
-    pub cwd: PathBuf,
+pub(super) struct Rig {
+    pub(super) kind: &'static Kind,
+    pub(super) sandbox: Sandbox,
+    pub(super) model: FakeModel,
+    pub(super) id: SessionId,
+    pub(super) cwd: PathBuf,
     daemon: Option<Daemon>,
     client: Client,
     /// Length of all output before the present runner.
@@ -157,7 +157,7 @@ pub struct Rig {
 
 impl Rig {
     /// Starts it; `None`: the agent is not installed, and that was said.
-    pub fn start(kind: &'static Kind, control: Control) -> Option<Self> {
+    pub(super) fn start(kind: &'static Kind, control: Control) -> Option<Self> {
         if let Some(why) = kind.missing() {
             println!("skipped: {why}");
             return None;
@@ -206,41 +206,41 @@ impl Rig {
         })
     }
 
-    pub fn client(&mut self) -> &mut Client {
+    pub(super) fn client(&mut self) -> &mut Client {
         &mut self.client
     }
 
     /// The session as it is now.
-    pub fn view(&mut self) -> SessionView {
+    pub(super) fn view(&mut self) -> SessionView {
         self.client.get(self.id)
     }
 
-    pub fn activity(&mut self) -> Option<Activity> {
+    pub(super) fn activity(&mut self) -> Option<Activity> {
         self.view().agent.and_then(|agent| agent.activity).map(|view| view.activity)
     }
 
-    pub fn control(&mut self) -> Option<Control> {
+    pub(super) fn control(&mut self) -> Option<Control> {
         self.view().agent.filter(|agent| !agent.switching).map(|agent| agent.control)
     }
 
     /// The daemon dies without a word, and another one comes.
-    pub fn daemon_dies(&mut self) {
+    pub(super) fn daemon_dies(&mut self) {
         self.daemon.take().expect("a daemon runs").kill9();
     }
 
-    pub fn daemon_comes(&mut self) {
+    pub(super) fn daemon_comes(&mut self) {
         self.daemon = Some(self.sandbox.start_daemon());
         self.client = self.sandbox.client();
     }
 
     /// Gives it a message, as the phone or `delightctl send` would.
-    pub fn prompt(&mut self, text: &str) {
+    pub(super) fn prompt(&mut self, text: &str) {
         let params = PromptParams { session: self.id.to_string(), text: text.to_owned(), local_id: None };
         self.client.call::<SessionPrompt>(&params).expect("the agent takes the message");
     }
 
     /// Types into its terminal program, as a person at the desktop would, and returns once it has the words.
-    pub fn types(&mut self, text: &str) {
+    pub(super) fn types(&mut self, text: &str) {
         self.keys(text);
         let mut looks = 0;
         until("the agent takes what was typed", || {
@@ -261,22 +261,22 @@ impl Rig {
         self.client.call::<SessionSend>(&params).expect("the terminal takes keys");
     }
 
-    pub fn abort(&mut self) {
+    pub(super) fn abort(&mut self) {
         self.client.call::<SessionAbort>(&one(self.id)).expect("the agent is told");
     }
 
-    pub fn switch(&mut self, to: Control) {
+    pub(super) fn switch(&mut self, to: Control) {
         self.before = self.client.output(self.id).len();
         let params = SwitchParams { session: self.id.to_string(), to };
         self.client.call::<SessionSwitch>(&params).expect("control changes hands");
     }
 
     /// Waits until it asks, and returns what.
-    pub fn asked(&mut self) -> PermissionView {
+    pub(super) fn asked(&mut self) -> PermissionView {
         until_some("the agent asks", || self.view().agent?.pending.into_iter().next())
     }
 
-    pub fn decide(&mut self, permission: &PermissionView, allow: bool) {
+    pub(super) fn decide(&mut self, permission: &PermissionView, allow: bool) {
         let decision = Decision {
             allow,
             scope: Scope::Once,
@@ -290,7 +290,7 @@ impl Rig {
     }
 
     /// Everything of the conversation so far.
-    pub fn records(&mut self) -> Vec<RecordBody> {
+    pub(super) fn records(&mut self) -> Vec<RecordBody> {
         let mut records = Vec::new();
         let mut after = 0;
         loop {
@@ -306,7 +306,7 @@ impl Rig {
     }
 
     /// How often it said exactly this.
-    pub fn said(&mut self, words: &str) -> usize {
+    pub(super) fn said(&mut self, words: &str) -> usize {
         self.records()
             .iter()
             .filter(|body| matches!(body, RecordBody::Text { text } if text.trim() == words))
@@ -314,7 +314,7 @@ impl Rig {
     }
 
     /// Waits until it said something with these words in it, and returns that.
-    pub fn until_said(&mut self, words: &str) -> String {
+    pub(super) fn until_said(&mut self, words: &str) -> String {
         until_some(&format!("the agent says {words:?}"), || {
             self.records().into_iter().rev().find_map(|body| match body {
                 RecordBody::Text { text } if text.contains(words) => Some(text),
@@ -324,7 +324,7 @@ impl Rig {
     }
 
     /// Waits until so many turns are over, and returns how the last one ended.
-    pub fn until_turns(&mut self, count: usize) -> TurnStatus {
+    pub(super) fn until_turns(&mut self, count: usize) -> TurnStatus {
         until_some(&format!("{count} turns are over"), || {
             let ended = |body: &RecordBody| match body {
                 RecordBody::TurnEnded { status, .. } => Some(*status),
@@ -336,13 +336,13 @@ impl Rig {
     }
 
     /// Waits until it has nothing to do.
-    pub fn until_idle(&mut self) {
+    pub(super) fn until_idle(&mut self) {
         until("the agent is idle", || self.activity() == Some(Activity::Idle));
     }
 
     /// Waits until its terminal program takes keys: it says that it is idle, or (one that says nothing before its first
     /// turn) it has drawn its prompt.
-    pub fn until_idle_at_the_desktop(&mut self) {
+    pub(super) fn until_idle_at_the_desktop(&mut self) {
         if self.kind.silent_at_first {
             until("the prompt is drawn", || {
                 let output = self.client.output(self.id);
@@ -357,7 +357,7 @@ impl Rig {
     }
 
     /// Waits until the model is asked and waits at a gate.
-    pub fn until_model_waits(&self, gate: &str) {
+    pub(super) fn until_model_waits(&self, gate: &str) {
         until(&format!("the model waits at {gate}"), || self.model.waiting_at(gate) > 0);
     }
 }
