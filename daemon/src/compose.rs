@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use delight_core::supervisor::{Boot, Request};
 use delight_proto::id::ProcessIdentity;
@@ -23,9 +24,14 @@ use crate::lifecycle::single;
 use crate::notify as telling;
 use crate::process::{identity, launch::Launcher, reap, spare::Spares};
 use crate::relay::Embedded;
+use crate::remote::{self, Remote};
 use crate::session::Shared;
 use crate::supervisor::{self, Ended, Supervision, run_supervisor};
+use crate::uplink::{self, UplinkHandle};
 use crate::{paths, store};
+
+/// How long the link to the server may take to say that the daemon ends, and to close.
+const LAST_WORDS: Duration = Duration::from_secs(4);
 
 /// Runs the daemon until it is asked to end. `program` is the daemon's own path, taken at the start.
 ///
@@ -100,7 +106,8 @@ pub(crate) async fn run(
     let supervision = Supervision::new(mail, tickets.clone());
     let mut deciding = tokio::spawn(run_supervisor(boot, shared, Clock::start(), mailbox, ready));
 
-    let linking = Linking::new(Keys::open(&place), config.server.clone());
+    let keys = Keys::open(&place);
+    let linking = Linking::new(keys.clone(), config.server.clone());
     let relay = match &config.relay {
         Some(settings) => Some(Embedded::start(&place, settings.listen).await),
         None => None,
@@ -108,6 +115,7 @@ pub(crate) async fn run(
     if let Some(url) = relay.as_ref().and_then(|relay| relay.status().url.clone()) {
         linking.relay_runs(url);
     }
+    let handle = UplinkHandle::new();
     let (end, ending) = watch::channel(false);
     let daemon = Arc::new(Daemon {
         supervision: supervision.clone(),
@@ -118,7 +126,32 @@ pub(crate) async fn run(
         relay: relay.as_ref().map(|relay| relay.status().clone()),
         started_ms,
         sends: api::sends::Sends::default(),
+        uplink: handle.clone(),
     });
+    let home = User::from_uid(getuid()).ok().flatten().map(|user| user.dir).unwrap_or_default();
+    let remote = Remote::new(remote::Parts {
+        supervision: supervision.clone(),
+        settings: config.remote.clone(),
+        place: place.clone(),
+        home: home.clone(),
+        kinds: adapters.capabilities(),
+        ids: Arc::new(handle.ids()),
+        daemon: Arc::clone(&daemon),
+    });
+    let mut link = Some(uplink::Parts {
+        handle: handle.clone(),
+        keys,
+        remote,
+        supervision: supervision.clone(),
+        store: store.clone(),
+        place: place.clone(),
+        ca_file: config.server.ca_file.clone(),
+        program: program.to_owned(),
+        home,
+        started_ms,
+    });
+    let mut uplinking = None;
+    let mut ended_by = "happy-cli";
     let mut opening = Some((restored, daemon, ending));
     let (mut serving, mut keeping) = (None, None);
     let mut watchdog = notify::watchdog_period().map(tokio::time::interval);
@@ -134,9 +167,17 @@ pub(crate) async fn run(
                 ready_pipe.say("ready");
                 let spares = spares.clone();
                 keeping = Some(tokio::spawn(async move { spares.keep().await }));
+                // Last: nothing local waits for the server.
+                uplinking = link.take().map(|parts| tokio::spawn(uplink::run(parts)));
             },
-            _ = terminated.recv() => ask_to_end(&supervision),
-            _ = interrupted.recv() => ask_to_end(&supervision),
+            _ = terminated.recv() => {
+                ended_by = "os-signal";
+                ask_to_end(&supervision);
+            }
+            _ = interrupted.recv() => {
+                ended_by = "os-signal";
+                ask_to_end(&supervision);
+            }
             _ = hung_up.recv() => tracing::info!("SIGHUP is ignored"),
             _ = child_ended.recv() => reap::collect(),
             () = tick(&mut watchdog) => notify::watchdog(),
@@ -145,10 +186,16 @@ pub(crate) async fn run(
     notify::stopping();
     let _ = end.send(true);
     tickets.refuse_all();
+    handle.end(ended_by);
     if let Some((server, file)) = serving {
         // A panic of the server is logged by the runtime; the daemon ends anyhow.
         let _ = server.await;
         drop(file);
+    }
+    if let Some(uplinking) = uplinking
+        && tokio::time::timeout(LAST_WORDS, uplinking).await.is_err()
+    {
+        tracing::info!("the connection to the server did not close in time");
     }
     if let Some(relay) = relay {
         relay.end().await;

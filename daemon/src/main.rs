@@ -10,7 +10,6 @@ mod arguments;
 mod compose;
 mod config;
 mod confined;
-#[allow(dead_code)] // The uplink uses the rest of it.
 mod keys;
 mod lifecycle;
 mod notify;
@@ -18,13 +17,13 @@ mod paths;
 mod policy;
 mod process;
 mod relay;
-#[allow(dead_code)] // The uplink uses it.
 mod remote;
 mod session;
 mod store;
 mod supervisor;
 #[cfg(test)]
 mod testing;
+mod uplink;
 
 use std::io::Write;
 use std::net::SocketAddr;

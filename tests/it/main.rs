@@ -35,3 +35,4 @@ mod spare;
 mod transcript;
 mod trees;
 mod units;
+mod uplink;

@@ -1,6 +1,6 @@
 //! `status`: the daemon's own state.
 
-use delight_proto::api::method::{DaemonStatus, DaemonStatusResult, Empty};
+use delight_proto::api::method::{DaemonStatus, DaemonStatusResult, Empty, UplinkState, UplinkStatusResult};
 use serde::Serialize;
 
 use crate::connection::Connection;
@@ -75,6 +75,29 @@ impl Args {
     }
 }
 
+/// The link to the server in one line.
+fn link(context: &Context, uplink: &UplinkStatusResult) -> String {
+    let Some(server) = &uplink.server else {
+        return "none; everything works on this machine (to see it from afar: delightctl pair)".to_owned();
+    };
+    let (word, tone) = match uplink.state {
+        UplinkState::Online => ("online", Tone::Good),
+        UplinkState::Connecting => ("connecting", Tone::Warn),
+        UplinkState::Waiting => ("offline, tried again soon", Tone::Warn),
+        UplinkState::Refused => ("refused", Tone::Bad),
+        UplinkState::NotLinked => ("not linked", Tone::Warn),
+    };
+    let for_ = span::age(span::now_ms().saturating_sub(uplink.since_ms));
+    let mut line = format!("{} {} for {for_}", text::visible(server), context.out.paint(tone, word));
+    if uplink.waiting > 0 {
+        line += &format!(", {} to be sent", text::count(uplink.waiting, "record"));
+    }
+    if !uplink.reason.is_empty() {
+        line += &format!(": {}", text::visible(&uplink.reason));
+    }
+    line
+}
+
 fn words(context: &Context, status: &DaemonStatusResult, kinds: &[String]) -> String {
     let out = context.out;
     let up = span::age(span::now_ms().saturating_sub(status.started_ms));
@@ -105,6 +128,9 @@ fn words(context: &Context, status: &DaemonStatusResult, kinds: &[String]) -> St
             "  adopted   {} found alive at its start\n",
             text::count(status.adopted.into(), "session")
         );
+    }
+    if let Some(uplink) = &status.uplink {
+        words += &format!("  server    {}\n", link(context, uplink));
     }
     for reason in &status.quarantined {
         words += &format!("  {} {}\n", out.paint(Tone::Warn, "set aside"), text::visible(reason));

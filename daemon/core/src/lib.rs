@@ -8,6 +8,7 @@
 //! - [`session`]: one session, from spawn to removal;
 //! - [`supervisor`]: which sessions there are, and who may make another;
 //! - [`policy`]: what an agent may do without asking a person;
+//! - [`uplink`]: the link to the sync server;
 //! - [`replay`]: folding recorded inputs again;
 //! - [`why`]: which events led to the present state.
 
@@ -18,5 +19,6 @@ pub mod session;
 pub mod supervisor;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod uplink;
 pub mod view;
 pub mod why;

@@ -229,6 +229,7 @@ impl Caller {
                 adopted: counts.adopted,
                 quarantined: counts.quarantined,
                 relay: self.daemon.relay.clone(),
+                uplink: Some(link::status(&self.daemon)),
             }),
             other => Err(mismatch(&other)),
         }

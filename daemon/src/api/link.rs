@@ -58,20 +58,14 @@ async fn by_owner(caller: &Caller, what: &str) -> Result<(), Refusal> {
     outside_sessions(&caller.daemon().supervision, &caller.origin(), what).await
 }
 
-fn status(daemon: &Daemon) -> UplinkStatusResult {
-    let keys = daemon.linking.keys();
-    let (state, reason) = match (keys.fault(), keys.current()) {
-        (Some(fault), _) => (UplinkState::Refused, format!("{fault} ({})", fault.fix)),
-        (None, None) => (UplinkState::NotLinked, String::new()),
-        (None, Some(_)) => (UplinkState::Waiting, String::new()),
-    };
-    let linked = keys.current();
-    UplinkStatusResult {
-        server: linked.as_ref().map(|linked| linked.server.clone()),
-        state,
-        since_ms: daemon.started_ms,
-        reason,
-        machine: linked.as_ref().map(|linked| linked.machine.to_string()),
-        waiting: 0,
+/// How the link is; a key file that cannot be used is why there is none.
+pub(super) fn status(daemon: &Daemon) -> UplinkStatusResult {
+    let told = daemon.uplink.status().told();
+    match daemon.linking.keys().fault() {
+        Some(fault) => {
+            let reason = format!("{fault} ({})", fault.fix);
+            UplinkStatusResult { state: UplinkState::Refused, reason, ..told }
+        }
+        None => told,
     }
 }

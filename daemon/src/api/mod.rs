@@ -34,6 +34,7 @@ use crate::adapters::Adapters;
 use crate::keys::Linking;
 use crate::store::Store;
 use crate::supervisor::Supervision;
+use crate::uplink::UplinkHandle;
 
 /// Connections at once. A person has a handful of terminals, a script one; each costs a descriptor and a few KiB.
 /// Further ones wait in the socket's backlog, so a burst is served, not refused.
@@ -58,6 +59,8 @@ pub(crate) struct Daemon {
     pub(crate) started_ms: u64,
     /// Input that came with a key.
     pub(crate) sends: sends::Sends,
+    /// The link to the server.
+    pub(crate) uplink: UplinkHandle,
 }
 
 /// Carries out one request without a connection: for those who ask by another way.

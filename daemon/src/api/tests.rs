@@ -92,6 +92,7 @@ impl Server {
                     relay: None,
                     started_ms: 1,
                     sends: sends::Sends::default(),
+                    uplink: UplinkHandle::new(),
                 });
                 let (listener, _file) = listener::bind(&place.control_socket()).unwrap();
                 up.send(()).unwrap();

@@ -13,8 +13,9 @@ const EVENT: u8 = 1;
 /// A segment of about 400 events: opening a log for writing reads its newest segment once.
 const SEGMENT_BYTES: u64 = 64 << 10;
 
-/// Bytes of events kept a session: some 6,000, weeks of a session's life.
-const RETAIN_BYTES: u64 = 1 << 20;
+/// Bytes of events kept a session: the log is also what the server has not heard yet, and a talkative agent writes a few
+/// megabytes in a day away from it.
+const RETAIN_BYTES: u64 = 8 << 20;
 
 /// Logs kept open for writing. Sessions that change at the same time are few; each costs one descriptor.
 const OPEN_LOGS: usize = 64;

@@ -6,6 +6,7 @@
 //! | write | `kill -9` of the daemon | power loss |
 //! |---|---|---|
 //! | `Save` (registry record), once answered | survives | survives: flushed before the answer |
+//! | `Link` (keys and cursors of the link to the server), once answered | survives | survives: flushed before the answer |
 //! | `Forget`, once answered | survives | survives; a directory whose deletion was cut short is deleted at the next start |
 //! | `Append` (event), once answered | survives: one `writev` into the page cache | the newest events may be lost, whole ones only; the numbering goes on after the last one kept |
 //! | a change of the policy, once answered | survives | survives |
@@ -23,6 +24,7 @@ mod registry;
 mod stray;
 mod thread;
 mod trial;
+mod uplink;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -38,6 +40,7 @@ use delight_proto::session::Record;
 pub(crate) use events::read_events;
 pub(crate) use policy::{PolicyChange, PolicyChanged};
 pub(crate) use thread::{CommitFailed, Store, delete_directory};
+pub(crate) use uplink::LinkRecord;
 
 /// One write. Those of one commit are carried out in order.
 #[derive(Debug)]
@@ -47,7 +50,9 @@ pub(crate) enum Write {
     Save(Box<Record>),
     /// An event; its number must follow the last one's.
     Append(Event),
-    /// The record is deleted and the session's directory is set aside for deletion.
+    /// The link to the server, made durable.
+    Link(Box<LinkRecord>),
+    /// The record and the link are deleted and the session's directory is set aside for deletion.
     Forget,
 }
 

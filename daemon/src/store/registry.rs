@@ -12,6 +12,7 @@ use delight_proto::session::Record;
 
 use super::policy::Policies;
 use super::record;
+use super::uplink::LINKS;
 
 /// The layout of the registry. It grows when a tree or key changes meaning.
 const SCHEMA: u32 = 1;
@@ -39,6 +40,7 @@ pub(super) struct Registry {
     sessions: sled::Tree,
     quarantine: sled::Tree,
     policies: Policies,
+    links: sled::Tree,
 }
 
 /// What [`Registry::load`] found.
@@ -75,15 +77,16 @@ impl Registry {
             let sessions = db.open_tree(SESSIONS)?;
             let quarantine = db.open_tree(QUARANTINE)?;
             let policies = Policies::open(&db)?;
-            Ok::<_, sled::Error>((db, sessions, quarantine, policies))
+            let links = db.open_tree(LINKS)?;
+            Ok::<_, sled::Error>((db, sessions, quarantine, policies, links))
         };
-        let (db, sessions, quarantine, policies) = match catch_unwind(AssertUnwindSafe(open)) {
+        let (db, sessions, quarantine, policies, links) = match catch_unwind(AssertUnwindSafe(open)) {
             Ok(Ok(opened)) => opened,
             Ok(Err(e)) => return Err(damaged(e.to_string())),
             Err(panic) => return Err(damaged(format!("it is damaged ({})", panic_text(&panic)))),
         };
         let log = File::open(path.join("db")).map_err(|e| damaged(format!("its log: {e}")))?;
-        let registry = Self { path: called.to_owned(), db, log, sessions, quarantine, policies };
+        let registry = Self { path: called.to_owned(), db, log, sessions, quarantine, policies, links };
         registry.check_schema(sessions_dir, damaged)?;
         Ok(registry)
     }
@@ -159,8 +162,9 @@ impl Registry {
         self.sessions.insert(record.id.as_str(), bytes).map(drop).map_err(|e| self.refuse("write", &e))
     }
 
-    /// Deletes a record; durable after [`Self::flush`].
+    /// Deletes a record and the session's link; durable after [`Self::flush`].
     pub(super) fn delete(&self, id: SessionId) -> Result<(), Refusal> {
+        self.links.remove(id.as_str()).map_err(|e| self.refuse("write", &e))?;
         self.sessions.remove(id.as_str()).map(drop).map_err(|e| self.refuse("write", &e))
     }
 
@@ -176,6 +180,17 @@ impl Registry {
     pub(super) fn flush(&self) -> Result<(), Refusal> {
         self.db.flush().map_err(|e| self.refuse("write", &e))?;
         self.log.sync_data().map_err(|e| self.refuse("sync", &e))
+    }
+
+    /// Whether there is a record of the session, readable or not.
+    pub(super) fn has(&self, id: SessionId) -> Result<bool, Refusal> {
+        let key = id.as_str();
+        let held = |tree: &sled::Tree| tree.contains_key(key).map_err(|e| self.refuse("read", &e));
+        Ok(held(&self.sessions)? || held(&self.quarantine)?)
+    }
+
+    pub(super) fn links(&self) -> &sled::Tree {
+        &self.links
     }
 
     /// The refusal of something sled would not do.

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::events::Logs;
 use super::registry::{self, Registry};
-use super::{Contents, PolicyChange, PolicyChanged, Write, policy, stray};
+use super::{Contents, LinkRecord, PolicyChange, PolicyChanged, Write, policy, stray};
 
 /// Commits that may wait. Each belongs to a session's step, and a session has one step at a time: this is more than
 /// the sessions that can be busy at once, and a full queue only makes them wait.
@@ -40,9 +40,14 @@ struct Commit {
     done: oneshot::Sender<Result<(), CommitFailed>>,
 }
 
+/// What became of reading the links.
+type Links = Result<Vec<(SessionId, LinkRecord)>, Refusal>;
+
 enum Job {
     Commit(Commit),
     Policy(PolicyChange, oneshot::Sender<Result<PolicyChanged, Refusal>>),
+    /// Answered with all links.
+    Links(oneshot::Sender<Links>),
     /// Answered when everything before it is done.
     Close(oneshot::Sender<()>),
 }
@@ -118,6 +123,18 @@ impl Store {
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
+    /// The links of all sessions to the server.
+    ///
+    /// # Errors
+    /// `storage`.
+    pub(crate) async fn links(&self) -> Result<Vec<(SessionId, LinkRecord)>, Refusal> {
+        let (to, answer) = oneshot::channel();
+        if self.jobs.send(Job::Links(to)).await.is_err() {
+            return Err(gone().refusal);
+        }
+        answer.await.unwrap_or_else(|_| Err(gone().refusal))
+    }
+
     /// Flushes and ends the store. Later commits are refused.
     pub(crate) async fn close(&self) {
         let (done, answer) = oneshot::channel();
@@ -187,6 +204,7 @@ impl Keeper {
                         // Whoever asked may be gone; the change stands all the same.
                         let _ = done.send(changed);
                     }
+                    Job::Links(to) => drop(to.send(self.registry.load_links())),
                     Job::Close(done) => closing.push(done),
                 }
             }
@@ -217,6 +235,10 @@ impl Keeper {
                 Write::Save(record) => {
                     *flush = true;
                     self.registry.put(record)?;
+                }
+                Write::Link(link) => {
+                    *flush = true;
+                    self.registry.put_link(id, link)?;
                 }
                 Write::Append(event) => self.logs.append(id, event)?,
                 Write::Forget => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::wire;
+use super::{UplinkStatusResult, wire};
 use crate::session::Phase;
 
 wire! {
@@ -56,6 +56,9 @@ wire! {
         /// The relay inside the daemon, when one was asked for.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub relay: Option<RelayStatus>,
+        /// How the link to the server is; none where a daemon knows of no servers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub uplink: Option<UplinkStatusResult>,
     }
 
     /// The sync server that runs inside the daemon.

@@ -1,0 +1,296 @@
+//! The link's rules, one by one.
+
+use delight_core::actor::{Reducer, Stamp, Stamped};
+use delight_core::uplink::{
+    Backoff, Effect, Facts, Fault, Input, MachineRow, SessionRow, Slot, UpdateOutcome, Uplink,
+};
+use delight_proto::api::method::UplinkState;
+use delight_proto::id::SessionId;
+use delight_proto::sync::Object;
+use delight_proto::sync::bounded::Id;
+use serde_json::{Value, json};
+
+fn object(value: Value) -> Object {
+    value.as_object().cloned().unwrap_or_default()
+}
+
+/// A link and its clock.
+struct Table {
+    uplink: Uplink,
+    now: u64,
+}
+
+impl Table {
+    fn new() -> Self {
+        let mut table = Self { uplink: Uplink::new(), now: 1_000 };
+        let effects = table.give(Input::Begin {
+            metadata: object(json!({"host": "h"})),
+            daemon_state: object(json!({"status": "running"})),
+        });
+        assert!(matches!(effects[..], [Effect::Connect { attempt: 1, login: false, .. }]));
+        table
+    }
+
+    fn online() -> Self {
+        let mut table = Self::new();
+        let _ = table.up(1);
+        table
+    }
+
+    fn give(&mut self, input: Input) -> Vec<Effect> {
+        let at = Stamp { mono_ms: self.now, wall_ms: self.now };
+        let (uplink, effects) = std::mem::take(&mut self.uplink).reduce(Stamped { at, input });
+        self.uplink = uplink;
+        effects.into_iter().collect()
+    }
+
+    fn up(&mut self, attempt: u64) -> Vec<Effect> {
+        let machine = MachineRow {
+            metadata: Some(object(json!({"host": "h"}))),
+            daemon_state: Some(object(json!({"status": "running"}))),
+            ..MachineRow::default()
+        };
+        self.give(Input::Up { attempt, machine })
+    }
+
+    fn down(&mut self, fault: Fault, random: u64) -> Vec<Effect> {
+        let attempt = self.attempt();
+        self.give(Input::Down { attempt, fault, reason: "why".to_owned(), random })
+    }
+
+    fn attempt(&self) -> u64 {
+        // Every connect counts one; asked for by a stale answer changing nothing.
+        (1..100)
+            .rev()
+            .find(|attempt| {
+                let at = Stamp { mono_ms: self.now, wall_ms: self.now };
+                let down =
+                    Input::Down { attempt: *attempt, fault: Fault::Later, reason: String::new(), random: 0 };
+                self.uplink.clone().reduce(Stamped { at, input: down }).0.view() != self.uplink.view()
+            })
+            .unwrap_or(1)
+    }
+
+    /// Goes to the next deadline.
+    fn tick(&mut self) -> (&'static str, Vec<Effect>) {
+        let deadline = self.uplink.deadline().expect("something is due");
+        assert!(deadline.at > self.now, "{deadline:?}");
+        self.now = deadline.at;
+        (deadline.what, self.give(Uplink::tick()))
+    }
+
+    fn seen(&mut self, live: bool, thinking: bool) -> Vec<Effect> {
+        let facts = Facts {
+            live,
+            agent: false,
+            thinking,
+            control: None,
+            last_seq: 0,
+            metadata: object(json!({"path": "/"})),
+            agent_state: object(json!({"requests": {}})),
+        };
+        self.give(Input::Seen { id: id(), facts: Box::new(facts), stored: None })
+    }
+
+    fn registered(&mut self) -> Vec<Effect> {
+        let row = SessionRow {
+            id: Id::cut("s"),
+            seq: 0,
+            metadata: Some(object(json!({"path": "/"}))),
+            metadata_version: 0,
+            agent_state: Some(object(json!({"requests": {}}))),
+            agent_state_version: 0,
+        };
+        self.give(Input::Registered { id: id(), row: Box::new(row) })
+    }
+}
+
+fn id() -> SessionId {
+    SessionId::from_random([5; 10])
+}
+
+#[test]
+fn the_wait_grows_and_the_first_connect_has_the_same_loop_as_every_other() {
+    let mut table = Table::new();
+    for bound in [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000] {
+        assert!(table.down(Fault::Later, u64::MAX).is_empty());
+        assert_eq!(table.uplink.view().state, UplinkState::Waiting);
+        let before = table.now;
+        let (what, effects) = table.tick();
+        assert_eq!((what, table.now - before), ("connect again", bound));
+        assert!(matches!(effects[..], [Effect::Connect { login: false, .. }]));
+    }
+}
+
+#[test]
+fn a_refused_account_logs_in_again_once_and_then_says_so() {
+    let mut table = Table::online();
+    let effects = table.down(Fault::Login, 0);
+    assert!(matches!(effects[..], [Effect::Connect { login: true, attempt: 2, .. }]), "{effects:?}");
+    let _ = table.up(2);
+    assert!(table.down(Fault::Login, 0).is_empty());
+    let view = table.uplink.view();
+    assert_eq!((view.state, view.reason.as_str()), (UplinkState::Refused, "why"));
+    assert_eq!(table.uplink.deadline(), None, "nothing is tried any more");
+    assert!(table.give(Input::NetworkChanged).is_empty());
+}
+
+#[test]
+fn a_connection_that_lived_long_may_be_refused_again() {
+    let mut table = Table::online();
+    let _ = table.down(Fault::Login, 0);
+    let _ = table.up(2);
+    table.now += Backoff::STABLE_MS;
+    assert!(matches!(table.down(Fault::Login, 0)[..], [Effect::Connect { login: true, .. }]));
+}
+
+#[test]
+fn a_network_change_hurries_a_wait_and_probes_a_connection() {
+    let mut table = Table::new();
+    let _ = table.down(Fault::After(20_000), 0);
+    table.now += 5_000;
+    assert!(matches!(table.give(Input::NetworkChanged)[..], [Effect::Connect { .. }]));
+    let attempt = table.attempt();
+    let _ = table.up(attempt);
+    let effects = table.give(Input::NetworkChanged);
+    assert!(effects.contains(&Effect::Probe), "{effects:?}");
+}
+
+#[test]
+fn a_late_word_of_an_old_connection_changes_nothing() {
+    let mut table = Table::online();
+    let before = table.uplink.clone();
+    let stale = Input::Down { attempt: 0, fault: Fault::Later, reason: "old".to_owned(), random: 0 };
+    assert!(table.give(stale).is_empty());
+    assert_eq!(table.uplink, before);
+}
+
+#[test]
+fn a_shutdown_is_announced_and_waited_for_a_second_at_most() {
+    for answered in [true, false] {
+        let mut table = Table::online();
+        let effects = table.give(Input::ShutDown { source: "os-signal".to_owned() });
+        let said = effects.iter().any(|effect| {
+            matches!(effect, Effect::Update { slot: Slot::DaemonState, value, .. }
+                if value.get("status") == Some(&json!("shutting-down")))
+        });
+        assert!(said && !effects.contains(&Effect::Ended), "{effects:?}");
+        let effects = if answered {
+            let outcome = UpdateOutcome::Stored { version: 1 };
+            table.give(Input::Updated { slot: Slot::DaemonState, outcome, random: 0 })
+        } else {
+            let before = table.now;
+            let (what, effects) = table.tick();
+            assert_eq!((what, table.now - before), ("end without having said so", 1_000));
+            effects
+        };
+        assert!(effects.contains(&Effect::Ended));
+    }
+    let mut offline = Table::new();
+    let _ = offline.down(Fault::Later, 0);
+    assert!(offline.give(Input::ShutDown { source: "os-signal".to_owned() }).contains(&Effect::Ended));
+}
+
+#[test]
+fn methods_are_offered_before_anybody_learns_the_servers_id_and_again_with_every_connection() {
+    let mut table = Table::online();
+    let effects = table.seen(true, false);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Register { .. })), "{effects:?}");
+    let place = |effects: &[Effect], want: fn(&Effect) -> bool| effects.iter().position(want);
+    let effects = table.registered();
+    let offer = place(&effects, |effect| matches!(effect, Effect::Offer { .. }));
+    let known = place(&effects, |effect| matches!(effect, Effect::Known { .. }));
+    assert!(offer.is_some() && offer < known, "{effects:?}");
+    let _ = table.down(Fault::Later, 0);
+    let _ = table.tick();
+    let attempt = table.attempt();
+    let effects = table.up(attempt);
+    for want in [
+        |effect: &Effect| matches!(effect, Effect::OfferMachine),
+        |effect: &Effect| matches!(effect, Effect::Offer { .. }),
+        |effect: &Effect| matches!(effect, Effect::MachineAlive),
+        |effect: &Effect| matches!(effect, Effect::SessionAlive { .. }),
+    ] {
+        assert!(effects.iter().any(want), "{effects:?}");
+    }
+}
+
+#[test]
+fn signs_of_life_are_few_and_follow_the_truth() {
+    let mut table = Table::online();
+    let _ = table.seen(true, false);
+    let _ = table.registered();
+    let mut signs = 0;
+    let until = table.now + 600_000;
+    while table.now < until {
+        let (_, effects) = table.tick();
+        signs += effects.iter().filter(|effect| matches!(effect, Effect::SessionAlive { .. })).count();
+    }
+    assert!((12..=16).contains(&signs), "{signs} signs of an idle session in ten minutes");
+    let effects = table.seen(true, true);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::SessionAlive { thinking: true, .. })));
+    let effects = table.seen(false, false);
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::SessionEnd { .. })), "{effects:?}");
+    let _ = table.give(Input::EndTold { id: id(), heard: true });
+    let until = table.now + 60_000;
+    while table.now < until {
+        let (_, effects) = table.tick();
+        assert!(!effects.iter().any(|effect| matches!(effect, Effect::SessionAlive { .. })), "{effects:?}");
+    }
+}
+
+#[test]
+fn a_resumed_session_says_so_until_no_server_can_have_swallowed_it() {
+    let mut table = Table::online();
+    let _ = table.seen(true, false);
+    let _ = table.registered();
+    let _ = table.seen(false, false);
+    let _ = table.give(Input::EndTold { id: id(), heard: true });
+    let _ = table.seen(true, false);
+    let mut signs = 0;
+    let until = table.now + 60_000;
+    while table.now < until {
+        let (_, effects) = table.tick();
+        signs += effects.iter().filter(|effect| matches!(effect, Effect::SessionAlive { .. })).count();
+    }
+    assert!(signs >= 5, "{signs} signs in the minute a server may swallow them");
+}
+
+#[test]
+fn a_session_that_ended_before_the_machine_was_linked_is_never_mentioned() {
+    let mut table = Table::online();
+    let effects = table.seen(false, false);
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Register { .. })), "{effects:?}");
+}
+
+#[test]
+fn a_server_that_has_lost_a_session_is_told_everything_again() {
+    let mut table = Table::online();
+    let _ = table.seen(true, false);
+    let _ = table.registered();
+    let facts = Facts {
+        live: true,
+        agent: false,
+        thinking: false,
+        control: None,
+        last_seq: 7,
+        metadata: object(json!({"path": "/"})),
+        agent_state: object(json!({"requests": {}})),
+    };
+    let effects = table.give(Input::Seen { id: id(), facts: Box::new(facts), stored: None });
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Post { after: 0, .. })), "{effects:?}");
+    let _ = table.give(Input::Posted { id: id(), through: 7, notices: 0, completed: None });
+    let _ = table.give(Input::FetchFailed { id: id(), fault: Fault::Unknown, random: 0 });
+    let (_, effects) = table.tick();
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Register { .. })), "{effects:?}");
+    let row = SessionRow {
+        id: Id::cut("another"),
+        seq: 0,
+        metadata: None,
+        metadata_version: 0,
+        agent_state: None,
+        agent_state_version: 0,
+    };
+    let effects = table.give(Input::Registered { id: id(), row: Box::new(row) });
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Post { after: 0, .. })), "{effects:?}");
+}
