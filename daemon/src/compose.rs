@@ -1,6 +1,6 @@
 //! The only place that puts concrete parts together.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,7 +128,10 @@ pub(crate) async fn run(
         sends: api::sends::Sends::default(),
         uplink: handle.clone(),
     });
-    let home = User::from_uid(getuid()).ok().flatten().map(|user| user.dir).unwrap_or_default();
+    // As every program does: what the environment says, and the user database where it says nothing.
+    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let user = || User::from_uid(getuid()).ok().flatten().map(|user| user.dir);
+    let home = home.or_else(user).unwrap_or_default();
     let remote = Remote::new(remote::Parts {
         supervision: supervision.clone(),
         settings: config.remote.clone(),

@@ -27,6 +27,8 @@ mod pairing;
 mod parsers;
 mod policy;
 mod real_agents;
+mod remote_afar;
+mod remote_faults;
 mod remote_terminal;
 mod schema;
 mod secrets;

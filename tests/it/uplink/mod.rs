@@ -1,7 +1,7 @@
 //! The link to the sync server: the real daemon, the real relay, and the sdk as the phone.
 
 mod calls;
-mod rig;
+pub(crate) mod rig;
 mod talk;
 
 use delight_proto::api::method::{SessionSpawn, SessionStop};

@@ -16,16 +16,16 @@ use nix::unistd::Pid;
 use serde_json::json;
 
 /// The machine's id in these tests.
-pub(super) const MACHINE: &str = "0c1d2e3f-0000-4000-8000-000000000001";
+pub(crate) const MACHINE: &str = "0c1d2e3f-0000-4000-8000-000000000001";
 
 /// A relay of this test.
-pub(super) struct Relay {
+pub(crate) struct Relay {
     child: Child,
     address: String,
 }
 
 impl Relay {
-    pub(super) fn start(sandbox: &Sandbox, listen: &str) -> Self {
+    pub(crate) fn start(sandbox: &Sandbox, listen: &str) -> Self {
         let mut child = Command::new(binaries::program("delight-relay"))
             .args(["--listen", listen, "--log", "warn", "--data-dir"])
             .arg(sandbox.path().join("relay"))
@@ -40,12 +40,12 @@ impl Relay {
         Self { child, address }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// `kill -9`; gives the address, for the next one.
-    pub(super) fn kill9(mut self) -> String {
+    pub(crate) fn kill9(mut self) -> String {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.address.clone()
@@ -61,7 +61,7 @@ impl Drop for Relay {
 }
 
 /// Random bytes.
-pub(super) fn secret() -> [u8; 32] {
+pub(crate) fn secret() -> [u8; 32] {
     let mut bytes = [0; 32];
     std::io::Read::read_exact(&mut fs::File::open("/dev/urandom").unwrap(), &mut bytes).unwrap();
     bytes
@@ -78,15 +78,15 @@ pub(super) fn is_online(sandbox: &Sandbox) {
 }
 
 /// An account and a machine of it.
-pub(super) struct Link {
-    pub(super) master: [u8; 32],
-    pub(super) machine_key: [u8; 32],
+pub(crate) struct Link {
+    pub(crate) master: [u8; 32],
+    pub(crate) machine_key: [u8; 32],
     url: String,
 }
 
 impl Link {
     /// Links the sandbox's machine to a new account, as a pairing would.
-    pub(super) fn make(sandbox: &Sandbox, url: &str) -> Self {
+    pub(crate) fn make(sandbox: &Sandbox, url: &str) -> Self {
         let link = Self { master: secret(), machine_key: secret(), url: url.to_owned() };
         let account = sandbox.place().account();
         fs::create_dir(&account).unwrap();
@@ -106,7 +106,7 @@ impl Link {
     }
 
     /// The account's phone.
-    pub(super) fn phone(&self) -> Phone {
+    pub(crate) fn phone(&self) -> Phone {
         let account = Account::new(MasterSecret::from_bytes(self.master), Dialect::Happy);
         Phone::connect(Server::new(&self.url).unwrap(), account).unwrap()
     }
