@@ -114,7 +114,7 @@ fn the_commands_of_one_machine_reach_another() {
     assert_eq!(list["sessions"][0]["name"], "there");
     assert_eq!(world.ctl(&["status", "--json"]).json()["running"], true);
     assert_eq!(world.ctl(&["stop", "there", "--json"]).run().status, Some(0));
-    assert_eq!(world.far.client().list()[0].phase.is_live(), false);
+    assert!(!world.far.client().list()[0].phase.is_live());
     assert!(world.here.client().list().is_empty(), "it was all done there");
 
     let wrong = world.here.ctl(["--machine", "nowhere", "list"]).ends(3);

@@ -127,8 +127,7 @@ fn a_decision_over_a_bad_way_is_made_once() {
         phone.send(id, words.whenever().within(STORED_WITHIN)).wait().unwrap();
         let request = until_some("the agent asks", || {
             let session = phone.session(id).wait().ok()?;
-            let found = session.pending().map(|(id, _)| id.to_string()).find(|id| !decided.contains(id));
-            found
+            session.pending().map(|(id, _)| id.to_string()).find(|id| !decided.contains(id))
         });
         let decision: PermissionDecision =
             serde_json::from_value(json!({ "id": request, "approved": true })).unwrap();
