@@ -132,6 +132,7 @@ impl World {
             relay: None,
             started_ms: 1,
             sends: Sends::default(),
+            uplink: crate::uplink::UplinkHandle::new(),
         });
         let remote = Remote::new(Parts { supervision, settings, place, home, kinds, ids, daemon });
         Self { base, remote, store, supervisor }
