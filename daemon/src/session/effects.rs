@@ -102,10 +102,7 @@ impl Body for SessionBody {
             None => Flow::GoOn,
             Some(CommitFailed { refusal, log_seq }) => {
                 tracing::error!(session = %self.id, %refusal, saves, "a step could not be stored");
-                Flow::Next(Input::Happened(Happening::StoreFailed {
-                    reason: refusal.to_string(),
-                    log_seq,
-                }))
+                Flow::Next(Input::Happened(Happening::StoreFailed { reason: refusal.to_string(), log_seq }))
             }
         }
     }

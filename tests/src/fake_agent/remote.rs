@@ -35,6 +35,7 @@ pub(crate) struct Start {
 /// What it is told.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "one at a time is read and gone")]
 enum Told {
     Order(AgentOrder),
     Begin { begin: Begin },
