@@ -59,5 +59,5 @@ fn companion(place: &Place, words: &[&str]) -> Result<UnixStream, Failure> {
             .spawn()?;
         Ok(ours)
     };
-    started().map_err(|e: std::io::Error| system(&format!("{PROGRAM} could not be started"), e))
+    started().map_err(|e: std::io::Error| system(format!("{PROGRAM} could not be started"), e))
 }

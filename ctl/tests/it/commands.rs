@@ -29,6 +29,7 @@ fn json_gives_exactly_one_document_and_people_read_stderr() {
             "version": "0", "pid": 1, "started_ms": 0, "socket": "s", "state_dir": "d", "sessions": {"running": 1},
             "max_live": 5, "adopted": 0, "quarantined": []
         })),
+        "uplink.status" => Answer::Result(json!({ "state": "not-linked", "since_ms": 0, "waiting": 0 })),
         _ => Answer::Result(view.clone()),
     });
     for arguments in [
