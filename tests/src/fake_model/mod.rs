@@ -1,5 +1,5 @@
 //! A scripted stand-in for the model servers that coding agents call: Anthropic messages, OpenAI responses and Gemini,
-//! on a port of the loopback. What the "model" says and does is written in the prompt (see [`script`]).
+//! on a port of the loopback. What the "model" says and does is written in the prompt (see `script.rs`).
 //!
 //! It keeps no conversation: which step of a script comes next is read off the transcript that an agent sends with every
 //! request. Resuming, retrying and compacting therefore need no care, and many agents share one server.

@@ -2,7 +2,7 @@
 //!
 //! It is no agent. Its runner is this program itself (`delightd file-editor ROOT`), which speaks one JSON document a line
 //! on its pipes: requests are typed into the session, answers and changes are its output, and so they are journaled,
-//! replayed and shared like those of any other session. See [`serve`].
+//! replayed and shared like those of any other session. See `serve.rs`.
 
 mod serve;
 mod watches;
