@@ -27,6 +27,7 @@ mod pairing;
 mod parsers;
 mod policy;
 mod real_agents;
+mod remote;
 mod remote_afar;
 mod remote_faults;
 mod remote_terminal;

@@ -24,7 +24,6 @@ use tokio::sync::watch;
 
 pub(crate) use fresh::{bytes, fresh, hex};
 pub(crate) use linking::Linking;
-#[allow(unused_imports)] // The uplink uses it.
 pub(crate) use server::{call, connect, login};
 pub(crate) use settings::ServerSettings;
 

@@ -135,7 +135,10 @@ mod tests {
     use super::*;
 
     fn object(value: Value) -> Object {
-        value.as_object().cloned().unwrap_or_default()
+        match value {
+            Value::Object(object) => object,
+            _ => Object::default(),
+        }
     }
 
     #[test]

@@ -11,7 +11,10 @@ use delight_proto::sync::bounded::Id;
 use serde_json::{Value, json};
 
 fn object(value: Value) -> Object {
-    value.as_object().cloned().unwrap_or_default()
+    match value {
+        Value::Object(object) => object,
+        _ => Object::default(),
+    }
 }
 
 /// A link and its clock.

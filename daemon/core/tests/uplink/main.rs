@@ -2,6 +2,7 @@
 
 // A test may look at its environment and say what it did; the reducers may not.
 #![allow(clippy::disallowed_methods, clippy::disallowed_macros, clippy::print_stdout)]
+#![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used)] // Helpers of tests, which clippy does not take for tests.
 
 mod by_hand;
 mod projected;

@@ -71,7 +71,7 @@ impl Server {
     pub(crate) fn register_machine(&mut self, metadata: Object, state: Object) -> MachineRow {
         let (metadata, state) = self
             .machine
-            .get_or_insert_with(|| (Kept { version: 1, value: metadata }, Kept { version: 1, value: state }));
+            .get_or_insert((Kept { version: 1, value: metadata }, Kept { version: 1, value: state }));
         MachineRow {
             metadata: Some(metadata.value.clone()),
             metadata_version: metadata.version,

@@ -74,11 +74,11 @@ impl World {
         let Some(session) = self.server.sessions.get_mut(&id) else { return };
         self.counts.messages += 1;
         if let Some(row) = session.write(local_id, true, gap) {
-            self.push(id, row);
+            self.push(id, &row);
         }
     }
 
-    pub(super) fn push(&mut self, id: SessionId, row: Row) {
+    pub(super) fn push(&mut self, id: SessionId, row: &Row) {
         let ear = self.locals[&id].ear;
         if ear == 0 || self.half_open {
             return;

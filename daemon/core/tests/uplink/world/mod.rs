@@ -109,7 +109,10 @@ pub(crate) struct World {
 }
 
 fn object(value: Value) -> Object {
-    value.as_object().cloned().unwrap_or_default()
+    match value {
+        Value::Object(object) => object,
+        _ => Object::default(),
+    }
 }
 
 fn session_id(n: u64) -> SessionId {

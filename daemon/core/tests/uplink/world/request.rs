@@ -70,13 +70,13 @@ impl World {
                 for _ in 0..=u64::from(twice) {
                     let notices = notices.iter().map(|notice| format!("r{}", notice.about));
                     // What may be left out is: every other event, but the whole of what is recent.
-                    let left_out = |seq: &u64| thinning == Thinning::Folded && seq % 2 == 0;
+                    let left_out = |seq: &u64| thinning == Thinning::Folded && seq.is_multiple_of(2);
                     let events =
                         (after + 1..=through).filter(|seq| !left_out(seq)).map(|seq| format!("e{seq}"));
                     rows.extend(notices.chain(events).filter_map(|name| session.write(name, false, 0)));
                 }
                 for row in rows {
-                    self.push(id, row);
+                    self.push(id, &row);
                 }
                 (Input::Posted { id, through, notices: notices.len(), completed: None }, failed)
             }
