@@ -1,7 +1,7 @@
 //! What an agent may do without asking a person. Deny beats ask, ask beats allow, and what cannot be told is asked.
 //!
-//! An allow must be certain: it covers a command only when every character of it is plain ([`plain`]). A deny looks as
-//! deep as it can see ([`seen`]); where something may be hidden from it, a person is asked.
+//! An allow must be certain: it covers a command only when every character of it is plain (`plain`). A deny looks as
+//! deep as it can see (`seen`); where something may be hidden from it, a person is asked.
 
 mod check;
 mod fit;

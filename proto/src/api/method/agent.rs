@@ -8,7 +8,7 @@ use crate::id::{LocalId, SessionId, SessionName};
 use crate::refusal::Refusal;
 
 wire! {
-    /// See [`SessionPrompt`].
+    /// Of `SessionPrompt`.
     pub struct PromptParams {
         /// Which.
         pub session: String,
@@ -19,13 +19,13 @@ wire! {
         pub local_id: Option<LocalId>,
     }
 
-    /// See [`SessionPrompt`].
+    /// Of `SessionPrompt`.
     pub struct PromptResult {
         /// The message's id.
         pub local_id: LocalId,
     }
 
-    /// See [`SessionSwitch`].
+    /// Of `SessionSwitch`.
     pub struct SwitchParams {
         /// Which.
         pub session: String,
@@ -33,7 +33,7 @@ wire! {
         pub to: Control,
     }
 
-    /// See [`SessionDecide`].
+    /// Of `SessionDecide`.
     pub struct DecideParams {
         /// Which session.
         pub session: String,
@@ -44,7 +44,7 @@ wire! {
         pub decision: Decision,
     }
 
-    /// See [`SessionSetMode`].
+    /// Of `SessionSetMode`.
     pub struct SetModeParams {
         /// Which.
         pub session: String,
@@ -56,7 +56,7 @@ wire! {
         pub permission_mode: Option<String>,
     }
 
-    /// See [`SessionBypass`].
+    /// Of `SessionBypass`.
     pub struct BypassParams {
         /// Which.
         pub session: String,
@@ -65,7 +65,7 @@ wire! {
         pub for_ms: Option<u64>,
     }
 
-    /// See [`PermissionList`].
+    /// Of `PermissionList`.
     pub struct PermissionListResult {
         /// Oldest first.
         pub permissions: Vec<SessionPermission>,
@@ -82,7 +82,7 @@ wire! {
         pub permission: PermissionView,
     }
 
-    /// See [`AgentList`].
+    /// Of `AgentList`.
     pub struct AgentListResult {
         /// By kind.
         pub agents: Vec<AgentKind>,

@@ -7,14 +7,14 @@ use crate::id::SessionId;
 use crate::session::SessionView;
 
 wire! {
-    /// See [`Subscribe`].
+    /// Of `Subscribe`.
     pub struct SubscribeParams {
         /// Only this session; absent: all.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub session: Option<String>,
     }
 
-    /// See [`Subscribe`].
+    /// Of `Subscribe`.
     pub struct SubscribeResult {
         /// Sessions as they are at the moment the subscription begins.
         pub sessions: Vec<SessionView>,

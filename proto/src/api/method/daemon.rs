@@ -11,15 +11,15 @@ wire! {
     /// No parameters, or nothing to tell.
     pub struct Empty {}
 
-    /// See [`Hello`].
+    /// Of `Hello`.
     pub struct HelloParams {
         /// The client's name and version, for people.
         pub client: String,
-        /// The highest [`super::PROTOCOL`] it speaks.
+        /// The highest [`crate::api::PROTOCOL`] it speaks.
         pub protocol: u32,
     }
 
-    /// See [`Hello`].
+    /// Of `Hello`.
     pub struct HelloResult {
         /// The protocol both use from here on.
         pub protocol: u32,
@@ -33,7 +33,7 @@ wire! {
         pub kinds: Vec<String>,
     }
 
-    /// See [`DaemonStatus`].
+    /// Of `DaemonStatus`.
     pub struct DaemonStatusResult {
         /// Its version.
         pub version: String,
@@ -73,14 +73,14 @@ wire! {
         pub reason: String,
     }
 
-    /// See [`DaemonStop`].
+    /// Of `DaemonStop`.
     pub struct DaemonStopParams {
         /// End all sessions first.
         #[serde(default)]
         pub stop_sessions: bool,
     }
 
-    /// See [`DaemonStop`].
+    /// Of `DaemonStop`.
     pub struct DaemonStopResult {
         /// Sessions that go on without it.
         pub left_running: u32,

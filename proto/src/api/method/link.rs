@@ -6,7 +6,7 @@ use super::wire;
 use crate::sync::bounded::Hidden;
 
 wire! {
-    /// See [`UplinkStatus`].
+    /// Of `UplinkStatus`.
     pub struct UplinkStatusResult {
         /// The server; none: the machine is not linked.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -25,14 +25,14 @@ wire! {
         pub waiting: u64,
     }
 
-    /// See [`AccountCreate`].
+    /// Of `AccountCreate`.
     pub struct AccountCreateParams {
         /// The server's URL; absent: the configured one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub server: Option<String>,
     }
 
-    /// See [`AccountShow`].
+    /// Of `AccountShow`.
     pub struct AccountResult {
         /// The server's URL.
         pub server: String,
@@ -44,13 +44,13 @@ wire! {
         pub has_secret: bool,
     }
 
-    /// See [`AccountExport`].
+    /// Of `AccountExport`.
     pub struct AccountExportResult {
         /// The backup text.
         pub backup: Hidden<String>,
     }
 
-    /// See [`AccountImport`].
+    /// Of `AccountImport`.
     pub struct AccountImportParams {
         /// The backup text.
         pub backup: Hidden<String>,
@@ -59,14 +59,14 @@ wire! {
         pub server: Option<String>,
     }
 
-    /// See [`PairBegin`].
+    /// Of `PairBegin`.
     pub struct PairBeginParams {
         /// The server's URL; absent: the configured one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub server: Option<String>,
     }
 
-    /// See [`PairBegin`].
+    /// Of `PairBegin`.
     pub struct PairBeginResult {
         /// Which pairing, for `pair.wait`.
         pub pairing: String,
@@ -80,13 +80,13 @@ wire! {
         pub expires_ms: u64,
     }
 
-    /// See [`PairWait`].
+    /// Of `PairWait`.
     pub struct PairWaitParams {
         /// Of `pair.begin`.
         pub pairing: String,
     }
 
-    /// See [`PairWait`].
+    /// Of `PairWait`.
     pub struct PairWaitResult {
         /// The account this machine belongs to now.
         pub account: AccountResult,
@@ -95,7 +95,7 @@ wire! {
         pub number: String,
     }
 
-    /// See [`Unpair`].
+    /// Of `Unpair`.
     pub struct UnpairResult {
         /// Whether the server has taken the machine off its list.
         pub told: bool,
@@ -104,7 +104,7 @@ wire! {
         pub reason: String,
     }
 
-    /// See [`DeviceList`].
+    /// Of `DeviceList`.
     pub struct DeviceListResult {
         /// Machines first.
         pub devices: Vec<Device>,

@@ -8,19 +8,19 @@ use crate::agent::OnNoAnswer;
 use crate::policy::Rule;
 
 wire! {
-    /// See [`PolicyAdd`].
+    /// Of `PolicyAdd`.
     pub struct PolicyAddParams {
         /// The rule; its number is given by the daemon.
         pub rule: Rule,
     }
 
-    /// See [`PolicyRemove`].
+    /// Of `PolicyRemove`.
     pub struct PolicyRemoveParams {
         /// The rule's number.
         pub id: u64,
     }
 
-    /// See [`PolicySet`].
+    /// Of `PolicySet`.
     pub struct PolicySetParams {
         /// What becomes of a permission nobody answers.
         pub on_no_answer: OnNoAnswer,
@@ -29,7 +29,7 @@ wire! {
         pub no_answer_ms: Option<u64>,
     }
 
-    /// See [`PolicyTest`].
+    /// Of `PolicyTest`.
     pub struct PolicyTestParams {
         /// The session, for rules that hold in one; absent: none.
         #[serde(default, skip_serializing_if = "Option::is_none")]

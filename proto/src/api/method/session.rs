@@ -11,7 +11,7 @@ use crate::id::{RequestId, SessionId, SessionName};
 use crate::session::{Exit, Phase, RestartPolicy, SessionView, Size};
 
 wire! {
-    /// See [`SessionSpawn`].
+    /// Of `SessionSpawn`.
     pub struct SpawnParams {
         /// The same key again answers with the session the first call made.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,13 +56,13 @@ wire! {
         pub session: String,
     }
 
-    /// See [`SessionList`].
+    /// Of `SessionList`.
     pub struct SessionListResult {
         /// Newest first.
         pub sessions: Vec<SessionView>,
     }
 
-    /// See [`SessionEvents`].
+    /// Of `SessionEvents`.
     pub struct EventsParams {
         /// Which.
         pub session: String,
@@ -74,7 +74,7 @@ wire! {
         pub limit: u32,
     }
 
-    /// See [`SessionEvents`].
+    /// Of `SessionEvents`.
     pub struct EventsResult {
         /// In order.
         pub events: Vec<Event>,
@@ -84,7 +84,7 @@ wire! {
         pub last: u64,
     }
 
-    /// See [`SessionOutput`].
+    /// Of `SessionOutput`.
     pub struct OutputParams {
         /// Which.
         pub session: String,
@@ -103,7 +103,7 @@ wire! {
         pub wait_ms: u32,
     }
 
-    /// See [`SessionOutput`].
+    /// Of `SessionOutput`.
     pub struct OutputResult {
         /// The journal's records, in order.
         pub records: Vec<OutputRecord>,
@@ -128,7 +128,7 @@ wire! {
         pub body: OutputBody,
     }
 
-    /// See [`SessionScreen`].
+    /// Of `SessionScreen`.
     pub struct ScreenResult {
         /// Output offset up to which output is in the picture; `session.output` goes on there.
         pub offset: u64,
@@ -138,7 +138,7 @@ wire! {
         pub data: String,
     }
 
-    /// See [`SessionSend`].
+    /// Of `SessionSend`.
     pub struct SendParams {
         /// Which.
         pub session: String,
@@ -150,13 +150,13 @@ wire! {
         pub request_id: Option<RequestId>,
     }
 
-    /// See [`SessionSend`].
+    /// Of `SessionSend`.
     pub struct SendResult {
         /// Bytes written.
         pub bytes: u64,
     }
 
-    /// See [`SessionResize`].
+    /// Of `SessionResize`.
     pub struct ResizeParams {
         /// Which.
         pub session: String,
@@ -164,7 +164,7 @@ wire! {
         pub size: Size,
     }
 
-    /// See [`SessionWait`].
+    /// Of `SessionWait`.
     pub struct WaitParams {
         /// Which.
         pub session: String,
@@ -179,7 +179,7 @@ wire! {
         pub timeout_ms: Option<u64>,
     }
 
-    /// See [`SessionStop`].
+    /// Of `SessionStop`.
     pub struct StopParams {
         /// Which.
         pub session: String,
@@ -191,7 +191,7 @@ wire! {
         pub grace_ms: Option<u64>,
     }
 
-    /// See [`SessionRename`].
+    /// Of `SessionRename`.
     pub struct RenameParams {
         /// Which.
         pub session: String,
@@ -199,7 +199,7 @@ wire! {
         pub name: Option<SessionName>,
     }
 
-    /// See [`SessionRemove`].
+    /// Of `SessionRemove`.
     pub struct RemovedResult {
         /// What was removed.
         pub id: SessionId,
