@@ -103,7 +103,7 @@ fn run(
 }
 
 fn file_editor(root: &Path, private: &[std::path::PathBuf]) -> ExitCode {
-    match adapters::file_editor::serve(root, private) {
+    match adapters::serve_files(root, private) {
         Ok(()) => ExitCode::SUCCESS,
         Err(refusal) => {
             complain(&format!("delightd file-editor: {refusal}"));

@@ -8,7 +8,7 @@ mod codex;
 mod derived_id;
 mod environment;
 mod fake;
-pub(crate) mod file_editor;
+mod file_editor;
 mod given;
 mod json_rpc;
 mod line_file;
@@ -31,6 +31,7 @@ use delight_proto::session::StartSpec;
 
 use codec::{Codec, Reporter, Watching};
 pub(crate) use environment::Environment;
+pub(crate) use file_editor::serve as serve_files;
 pub(crate) use registry::Adapters;
 
 /// What an adapter may know of the machine.

@@ -60,8 +60,15 @@ async fn by_owner(caller: &Caller, what: &str) -> Result<(), Refusal> {
 
 /// How the link is; a key file that cannot be used is why there is none.
 pub(super) fn status(daemon: &Daemon) -> UplinkStatusResult {
-    let told = daemon.uplink.status().told();
-    match daemon.linking.keys().fault() {
+    let keys = daemon.linking.keys();
+    let mut told = daemon.uplink.status().told();
+    if keys.current().is_none() && told.state != UplinkState::NotLinked {
+        // The link hears of the keys' end a moment later than whoever ended them.
+        let since_ms = crate::actor::wall_ms();
+        let (state, reason) = (UplinkState::NotLinked, String::new());
+        told = UplinkStatusResult { server: None, state, since_ms, reason, machine: None, waiting: 0 };
+    }
+    match keys.fault() {
         Some(fault) => {
             let reason = format!("{fault} ({})", fault.fix);
             UplinkStatusResult { state: UplinkState::Refused, reason, ..told }

@@ -107,7 +107,8 @@ proptest! {
         let answer = paired.answer(&phone.public(), Fresh::new(ephemeral), Fresh::new(nonce)).unwrap();
         prop_assert_eq!(phone.open_answer(&answer), Ok(paired));
         prop_assert!(stranger.open_answer(&answer).is_err());
-        let cut = cut.index(answer.len());
+        // Without its padding it is still the same answer.
+        let cut = cut.index(answer.trim_end_matches('=').len());
         prop_assert!(phone.open_answer(&answer[..cut]).is_err(), "cut at {}", cut);
 
         let content = ContentSecret::from_bytes(secret);

@@ -112,8 +112,11 @@ fn pipes_keep_errors_apart() {
     let (mut rig, _) =
         Rig::started(Start { stdio: Stdio::Pipes, ..sh("cat; echo out; echo err >&2; exec >&-; exit 3") });
     let mut peer = rig.controller(Attach::Offset(0));
+    // Nobody but the daemon may write into an agent's protocol.
+    peer.type_in("not mine\n");
+    assert_eq!(peer.refused().code, Code::Forbidden);
     // Standard input stays open, so `cat` ends by a signal from outside only.
-    peer.type_in("in\n");
+    rig.daemon.type_in("in\n");
     peer.see("in\n");
     let cat = descendant_named(rig.holder.id(), "cat");
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(cat as i32), nix::sys::signal::SIGKILL).unwrap();

@@ -1,0 +1,282 @@
+//! What an agent does and what it is told, in one language for all agents.
+//!
+//! An adapter's codec turns an agent's own protocol into [`AgentEvent`]s and [`AgentOrder`]s into that protocol. The
+//! session's reducer sees nothing else of an agent; phone and desktop see the [`AgentRecord`]s of the event log.
+
+mod memory;
+mod permission;
+mod record;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::memory::{AgentMemory, Handover, Launched};
+pub use self::permission::{
+    Allowed, Decision, OnNoAnswer, Outcome, PermissionAsk, PermissionEnd, PermissionView, Scope,
+};
+pub use self::record::{AgentRecord, RecordBody, TurnStatus};
+use crate::id::{ConversationId, LocalId, PermissionId};
+use crate::session::{Origin, PhoneMessages};
+
+/// Bounds on what passes between agents and people.
+pub mod bounds {
+    /// Bytes of one message to an agent: far more than people write, small enough to be sealed and sent in one piece.
+    pub const MESSAGE: usize = 256 << 10;
+    /// Bytes of the text of one record. Longer ones are cut, and say so.
+    pub const RECORD_TEXT: usize = 256 << 10;
+    /// Bytes of a tool's input as shown in a record or a permission, as JSON. Larger inputs are replaced by a note that
+    /// says how large they were; the agent keeps the real one.
+    pub const TOOL_INPUT: usize = 64 << 10;
+    /// Bytes of one line of an agent's protocol; longer ones are skipped, counted and shown as skipped. Agents send whole
+    /// files in one line.
+    pub const LINE: usize = 16 << 20;
+    /// Permissions of one session that may wait for a decision at once. Agents ask one at a time, or a handful.
+    pub const PENDING: usize = 64;
+    /// Decided permissions that are remembered; the oldest go first.
+    pub const COMPLETED: usize = 200;
+    /// Messages that wait for an agent that starts or switches.
+    pub const QUEUED: usize = 64;
+    /// Bytes of all of them.
+    pub const QUEUED_BYTES: usize = 1 << 20;
+    /// Ids of accepted messages that are remembered against doubles.
+    pub const ACCEPTED: usize = 128;
+    /// Keys of records that are remembered against doubles: two sources of one agent are never further apart.
+    pub const SEEN: usize = 256;
+    /// What may be allowed for a whole session at once; the oldest goes first.
+    pub const ALLOWED: usize = 64;
+    /// Bytes of a short text of an agent (a tool's name, a title, an id). Longer ones are cut.
+    pub const SHORT_TEXT: usize = 1_024;
+    /// Paths of one permission that are shown.
+    pub const PATHS: usize = 64;
+}
+
+/// Who drives a session that has an agent in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Control {
+    /// The desktop, in the agent's own terminal program.
+    Local,
+    /// The phone (or `delightctl send`), through the agent's structured protocol.
+    Remote,
+}
+
+impl Control {
+    /// The word of the wire.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Remote => "remote",
+        }
+    }
+}
+
+/// What an agent is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Activity {
+    /// Nobody knows: it was just started, or its adapter has no way to tell.
+    #[default]
+    Unknown,
+    /// It waits for a message.
+    Idle,
+    /// It works on one.
+    Working,
+    /// It waits for a decision or an answer of a person.
+    NeedsDecision,
+}
+
+/// Where something an agent did was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Source {
+    /// The runner's output; marks are offsets of the session's journal.
+    Stream,
+    /// A file the agent writes; marks are offsets of that file.
+    Transcript,
+    /// A file in which the agent says what it is doing; its marks are always 0 and nothing of it is deduplicated.
+    Status,
+}
+
+/// A place in a source: everything up to and including it has been taken in. Orders within one source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Mark {
+    /// Offset after the line it came from.
+    pub offset: u64,
+    /// Which of the events of that line, from 0.
+    pub index: u32,
+}
+
+/// A message on its way to the agent.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Message {
+    /// The sender's id of it: the same id again is the same message.
+    pub local_id: LocalId,
+    /// The words.
+    pub text: String,
+    /// By whom.
+    pub origin: Origin,
+}
+
+/// See [`RecordBody`].
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Message({}, {} bytes)", self.local_id, self.text.len())
+    }
+}
+
+/// How an agent is to be run. All of it is optional: the agent's own settings hold where nothing is said.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AgentOptions {
+    /// Who drives at first. None: what its adapter offers first (local where it has a terminal program).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Control>,
+    /// The agent's name of a model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The agent's name of a permission mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permission_mode: Option<String>,
+    /// A conversation of the agent's to go on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<ConversationId>,
+    /// What becomes of a phone's message while the desktop drives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone_messages: Option<PhoneMessages>,
+}
+
+/// Something an agent did or said, as its codec (or a watcher of its files) understood it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "did", rename_all = "kebab-case")]
+pub enum AgentEvent {
+    /// It takes messages from now on. Once a generation in remote mode.
+    Ready,
+    /// It works in this conversation of its own.
+    Conversation {
+        /// Its id.
+        id: ConversationId,
+    },
+    /// What it is doing.
+    Activity {
+        /// That.
+        activity: Activity,
+    },
+    /// An item of the conversation.
+    Record {
+        /// The item.
+        record: AgentRecord,
+    },
+    /// It asks, and waits.
+    Asked {
+        /// What.
+        ask: PermissionAsk,
+    },
+    /// It does not wait any more: somebody answered elsewhere, or it became moot.
+    Withdrawn {
+        /// Which request.
+        id: PermissionId,
+    },
+    /// Its model or permission mode is this now.
+    Mode {
+        /// The model, if that is what changed.
+        model: Option<String>,
+        /// The permission mode, if that is what changed.
+        permission_mode: Option<String>,
+    },
+    /// It cannot serve in this mode (no login, a conversation it does not know): the runner is to be given up.
+    Unable {
+        /// What, why, fix.
+        refusal: crate::refusal::Refusal,
+    },
+    /// Output that was not understood and is left out: shown, counted, skipped.
+    Skipped {
+        /// Bytes.
+        bytes: u64,
+        /// What was wrong, without any of its content.
+        what: String,
+    },
+}
+
+/// What an agent is told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "kebab-case")]
+pub enum AgentOrder {
+    /// A message.
+    Prompt {
+        /// The message.
+        message: Message,
+    },
+    /// The answer to its request.
+    Decide {
+        /// What it had asked.
+        ask: PermissionAsk,
+        /// The answer.
+        decision: Decision,
+    },
+    /// Stop what it is doing.
+    Abort,
+    /// Use another model or permission mode from now on.
+    SetMode {
+        /// The model.
+        model: Option<String>,
+        /// The permission mode.
+        permission_mode: Option<String>,
+    },
+    /// End in order: what is open is closed, nothing new begun. The runner exits by itself soon after.
+    End,
+}
+
+/// What an agent is doing, how that is known and since when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ActivityView {
+    /// That.
+    pub activity: Activity,
+    /// Where it was read.
+    pub source: Source,
+    /// Unix milliseconds.
+    pub since_ms: u64,
+}
+
+/// The agent of a session as clients see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct AgentView {
+    /// Who drives; while it switches: who will.
+    pub control: Control,
+    /// Whether a switch is under way.
+    #[serde(default)]
+    pub switching: bool,
+    /// Who can drive a session of this kind.
+    pub controls: Vec<Control>,
+    /// The agent's conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<ConversationId>,
+    /// The model in use, when known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The permission mode in use, when known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permission_mode: Option<String>,
+    /// What it is doing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activity: Option<ActivityView>,
+    /// Permissions that wait for a decision, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<PermissionView>,
+    /// Messages that wait for the agent.
+    #[serde(default)]
+    pub queued: u32,
+    /// Until when everything is allowed unasked (Unix milliseconds).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bypass_until_ms: Option<u64>,
+    /// What becomes of a phone's message while the desktop drives.
+    pub phone_messages: PhoneMessages,
+}
