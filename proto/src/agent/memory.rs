@@ -32,7 +32,7 @@ pub struct AgentMemory {
     /// What it was doing when last heard of, where that was read, and since when (Unix milliseconds).
     #[serde(default)]
     pub activity: Option<ActivityView>,
-    /// Permissions, oldest first: those that wait and the last [`bounds::COMPLETED`] that ended.
+    /// Permissions, oldest first: those that wait and the last [`super::bounds::COMPLETED`] that ended.
     #[serde(default)]
     pub permissions: Vec<PermissionView>,
     /// Messages that were accepted and not yet given to the agent, oldest first.
@@ -47,16 +47,16 @@ pub struct AgentMemory {
     /// What the newest runner was started with: how its output has to be read again, whatever is known by now.
     #[serde(default)]
     pub launched: Launched,
-    /// The generation that has said [`AgentEvent::Ready`], newest only.
+    /// The generation that has said [`super::AgentEvent::Ready`], newest only.
     #[serde(default)]
     pub ready: Option<u64>,
     /// The change of control under way.
     #[serde(default)]
     pub handover: Option<Handover>,
-    /// Fingerprints of the keys of records taken in lately, oldest first, against doubles; at most [`bounds::SEEN`].
+    /// Fingerprints of the keys of records taken in lately, oldest first, against doubles; at most [`super::bounds::SEEN`].
     #[serde(default)]
     pub seen: Vec<u64>,
-    /// What is allowed unasked as long as the session lives, oldest first; at most [`bounds::ALLOWED`].
+    /// What is allowed unasked as long as the session lives, oldest first; at most [`super::bounds::ALLOWED`].
     #[serde(default)]
     pub allowed: Vec<Allowed>,
 }

@@ -18,7 +18,7 @@ pub struct PermissionAsk {
     pub tool: String,
     /// A line for people.
     pub title: String,
-    /// The tool's input; bounded by [`bounds::TOOL_INPUT`].
+    /// The tool's input; bounded by [`super::bounds::TOOL_INPUT`].
     pub input: Value,
     /// The tool use it is about, when the agent says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,7 +37,7 @@ pub struct PermissionAsk {
     pub question: bool,
 }
 
-/// See [`RecordBody`].
+/// See [`super::RecordBody`].
 impl fmt::Debug for PermissionAsk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PermissionAsk({}, {})", self.id, self.tool)
@@ -76,7 +76,7 @@ pub struct Decision {
     pub permission_mode: Option<String>,
 }
 
-/// See [`RecordBody`].
+/// See [`super::RecordBody`].
 impl fmt::Debug for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Decision(allow: {}, {:?})", self.allow, self.scope)
@@ -165,7 +165,7 @@ pub struct Allowed {
     pub input: Option<Value>,
 }
 
-/// See [`RecordBody`].
+/// See [`super::RecordBody`].
 impl fmt::Debug for Allowed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Allowed({})", self.tool)

@@ -21,7 +21,7 @@ pub struct AgentRecord {
     pub body: RecordBody,
 }
 
-/// What an item of a conversation is. Texts are at most [`bounds::RECORD_TEXT`].
+/// What an item of a conversation is. Texts are at most [`super::bounds::RECORD_TEXT`].
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "kebab-case")]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -61,7 +61,7 @@ pub enum RecordBody {
         tool: String,
         /// A line for people.
         title: String,
-        /// The tool's input; bounded by [`bounds::TOOL_INPUT`].
+        /// The tool's input; bounded by [`super::bounds::TOOL_INPUT`].
         input: Value,
     },
     /// The tool is done.
