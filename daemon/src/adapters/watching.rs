@@ -11,6 +11,7 @@ use delight_proto::agent::{AgentEvent, Source};
 use tokio::task::spawn_blocking;
 
 use super::codec::{Reporter, Watching};
+use super::line_file::{Line, LineFile};
 
 /// Between two looks where the kernel tells of changes.
 const SLOW: Duration = Duration::from_secs(5);
@@ -39,6 +40,35 @@ pub(super) struct Look {
     pub(super) more: bool,
     /// Directories in which something may change.
     pub(super) places: Vec<PathBuf>,
+}
+
+impl Look {
+    /// Reads on in an agent's own record of its conversation. `understand` says what a line of it means.
+    pub(super) fn read(&mut self, file: &mut LineFile, mut understand: impl FnMut(&[u8]) -> Vec<AgentEvent>) {
+        let piece = match file.read() {
+            Ok(piece) => piece,
+            Err(e) => {
+                tracing::debug!(file = %file.path().display(), error = %e, "an agent's file cannot be read");
+                return;
+            }
+        };
+        self.more = piece.more;
+        for (offset, line) in piece.lines {
+            let events = match line {
+                Line::Whole(line) => understand(&line),
+                Line::TooLong(bytes) => {
+                    vec![AgentEvent::Skipped { bytes, what: "a line that is too long".to_owned() }]
+                }
+            };
+            if events.is_empty() {
+                continue;
+            }
+            // The offsets of a file that was cut order nothing: nothing of it may be taken for old.
+            let source = if file.was_cut() { Source::Status } else { Source::Transcript };
+            let offset = if file.was_cut() { 0 } else { offset };
+            self.seen.push(Seen { source, offset, events });
+        }
+    }
 }
 
 /// What an adapter looks at.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::files;
 use super::transcript::Transcript;
 use crate::adapters::Launch;
-use crate::adapters::line_file::{Line, LineFile};
+use crate::adapters::line_file::LineFile;
 use crate::adapters::watching::{Look, Seen, Watched};
 
 /// Largest status file read; real ones have some hundred bytes.
@@ -91,29 +91,7 @@ impl Watch {
             self.file = found.map(|path| LineFile::new(path, self.taken));
         }
         let Some(file) = &mut self.file else { return };
-        let piece = match file.read() {
-            Ok(piece) => piece,
-            Err(e) => {
-                tracing::debug!(file = %file.path().display(), error = %e, "a transcript cannot be read");
-                return;
-            }
-        };
-        look.more = piece.more;
-        for (offset, line) in piece.lines {
-            let events = match line {
-                Line::Whole(line) => self.transcript.line(&line),
-                Line::TooLong(bytes) => {
-                    vec![AgentEvent::Skipped { bytes, what: "a line that is too long".to_owned() }]
-                }
-            };
-            if events.is_empty() {
-                continue;
-            }
-            // The offsets of a file that was cut order nothing: nothing of it may be taken for old.
-            let source = if file.was_cut() { Source::Status } else { Source::Transcript };
-            let offset = if file.was_cut() { 0 } else { offset };
-            look.seen.push(Seen { source, offset, events });
-        }
+        look.read(file, |line| self.transcript.line(line));
     }
 
     fn places(&self) -> Vec<PathBuf> {

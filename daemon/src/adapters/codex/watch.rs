@@ -9,7 +9,7 @@ use delight_proto::id::ConversationId;
 use super::files;
 use super::rollout;
 use crate::adapters::Launch;
-use crate::adapters::line_file::{Line, LineFile};
+use crate::adapters::line_file::LineFile;
 use crate::adapters::watching::{Look, Seen, Watched};
 
 /// Descriptors of the process looked at; Codex has some sixty.
@@ -81,33 +81,12 @@ impl Watch {
             self.file = found.map(|path| LineFile::new(path, self.taken));
         }
         let Some(file) = &mut self.file else { return };
-        let piece = match file.read() {
-            Ok(piece) => piece,
-            Err(e) => {
-                tracing::debug!(file = %file.path().display(), error = %e, "a rollout file cannot be read");
-                return;
-            }
-        };
-        look.more = piece.more;
-        for (offset, line) in piece.lines {
-            let events = match line {
-                Line::Whole(line) => {
-                    let told = rollout::line(&line);
-                    let known = self.known_before.is_some_and(|before| told.at.is_some_and(|at| at < before));
-                    if known { Vec::new() } else { told.events }
-                }
-                Line::TooLong(bytes) => {
-                    vec![AgentEvent::Skipped { bytes, what: "a line that is too long".to_owned() }]
-                }
-            };
-            if events.is_empty() {
-                continue;
-            }
-            // The offsets of a file that was cut order nothing: nothing of it may be taken for old.
-            let source = if file.was_cut() { Source::Status } else { Source::Transcript };
-            let offset = if file.was_cut() { 0 } else { offset };
-            look.seen.push(Seen { source, offset, events });
-        }
+        let before = self.known_before;
+        look.read(file, |line| {
+            let told = rollout::line(line);
+            let known = before.is_some_and(|before| told.at.is_some_and(|at| at < before));
+            if known { Vec::new() } else { told.events }
+        });
     }
 
     /// The directories on the way to the newest day, and that of the locks.
