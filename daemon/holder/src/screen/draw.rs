@@ -89,8 +89,14 @@ impl Canvas {
             // A line that goes on is printed across the margin, so the terminal knows it for one line, too; that
             // takes at least one character.
             let used = if continues { used.max(1) } else { used };
+            // Left free because the next character is too wide for it: printing that character leaves it free again.
+            let left_free = wraps && grid[Line(line as i32 + 1)][Column(0)].flags.contains(Flags::WIDE_CHAR);
             for column in 0..used {
-                self.cell(&row[Column(column)]);
+                let cell = &row[Column(column)];
+                let leads = cell.flags.contains(Flags::LEADING_WIDE_CHAR_SPACER);
+                if !(leads && left_free && column + 1 == width) {
+                    self.cell(cell);
+                }
             }
             continues = wraps;
         }
@@ -101,7 +107,7 @@ impl Canvas {
     }
 
     fn cell(&mut self, cell: &Cell) {
-        if cell.flags.intersects(Flags::WIDE_CHAR_SPACER | Flags::LEADING_WIDE_CHAR_SPACER) {
+        if cell.flags.contains(Flags::WIDE_CHAR_SPACER) {
             return;
         }
         self.pen(cell);

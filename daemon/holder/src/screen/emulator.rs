@@ -5,7 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use alacritty_terminal::event::VoidListener;
-use alacritty_terminal::grid::Dimensions;
+use alacritty_terminal::grid::{Dimensions, Grid};
+use alacritty_terminal::index::{Column, Line};
+use alacritty_terminal::term::cell::Cell;
 use alacritty_terminal::term::{Config, Term, TermMode};
 use alacritty_terminal::vte::ansi::{
     CharsetIndex, CursorStyle, Handler, ModifyOtherKeys, NamedPrivateMode, PrivateMode, Processor,
@@ -151,6 +153,7 @@ impl Emulator {
         self.guarded(|emulator| {
             let cells = Cells(size);
             emulator.term.resize(cells);
+            mark_written(emulator.term.grid_mut());
             let columns = cells.columns();
             let had = emulator.extra.tabs.len();
             emulator.extra.tabs.truncate(columns);
@@ -224,6 +227,17 @@ impl Emulator {
     /// Whether the alternate screen is shown.
     pub(super) fn is_alternate(&self) -> bool {
         self.term.mode().contains(TermMode::ALT_SCREEN)
+    }
+}
+
+/// Has the emulator clear each row whole when it is next cleared. A row remembers how far it was written to and takes
+/// what lies behind for blank in its last cell's colour; growing it adds cells of another, and it would keep the rest.
+/// So this is due after a change of size, for either screen once it is shown.
+pub(super) fn mark_written(grid: &mut Grid<Cell>) {
+    let last = Column(grid.columns() - 1);
+    for line in 0..grid.screen_lines() {
+        // Borrowing a cell to write to it is what marks it.
+        let _ = &mut grid[Line(line as i32)][last];
     }
 }
 

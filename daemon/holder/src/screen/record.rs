@@ -4,9 +4,9 @@
 use std::mem::swap;
 
 use alacritty_terminal::event::VoidListener;
-use alacritty_terminal::grid::{Cursor, Dimensions};
-use alacritty_terminal::index::Column;
-use alacritty_terminal::term::cell::Flags;
+use alacritty_terminal::grid::{Cursor, Dimensions, Grid};
+use alacritty_terminal::index::{Column, Line};
+use alacritty_terminal::term::cell::{Cell, Flags};
 use alacritty_terminal::term::{Term, TermMode};
 use alacritty_terminal::vte::ansi::{
     Attr, CharsetIndex, ClearMode, CursorShape, CursorStyle, Handler, Hyperlink, KeyboardModes,
@@ -16,7 +16,7 @@ use alacritty_terminal::vte::ansi::{
 use unicode_width::UnicodeWidthChar;
 
 use super::colors;
-use super::emulator::{Extra, MAX_STACK};
+use super::emulator::{Extra, MAX_STACK, mark_written};
 
 /// Combining characters kept on one cell; more are an attack on memory, not a script.
 const MAX_COMBINING: usize = 16;
@@ -39,7 +39,33 @@ macro_rules! pass {
     };
 }
 
+/// Calls that may leave half of a wide character in the cursor's row.
+macro_rules! pass_and_mend {
+    ($($name:ident($arg:ident: $type:ty);)*) => {
+        $(fn $name(&mut self, $arg: $type) { self.term.$name($arg); self.blank_halves(); })*
+    };
+}
+
 impl Recorder<'_> {
+    /// Half of a wide character is none: terminals show a blank there, and the emulator would keep it as a character
+    /// without its second cell, which nothing can be drawn from.
+    fn blank_halves(&mut self) {
+        let grid = self.term.grid_mut();
+        let (line, columns) = (grid.cursor.point.line, grid.columns());
+        let has = |grid: &Grid<Cell>, column: usize, flag| grid[line][Column(column)].flags.contains(flag);
+        for column in 0..columns {
+            let first = has(grid, column, Flags::WIDE_CHAR)
+                && (column + 1 == columns || !has(grid, column + 1, Flags::WIDE_CHAR_SPACER));
+            let second = has(grid, column, Flags::WIDE_CHAR_SPACER)
+                && (column == 0 || !has(grid, column - 1, Flags::WIDE_CHAR));
+            if first || second {
+                let cell = &mut grid[line][Column(column)];
+                cell.clear_wide();
+                cell.flags.remove(Flags::WIDE_CHAR_SPACER);
+            }
+        }
+    }
+
     fn answer(&mut self, text: &str) {
         self.answers.extend_from_slice(text.as_bytes());
     }
@@ -47,13 +73,29 @@ impl Recorder<'_> {
     fn alternate(&mut self, on: bool) {
         if on != self.term.mode().contains(TermMode::ALT_SCREEN) {
             self.term.swap_alt();
+            mark_written(self.term.grid_mut());
             swap(&mut self.extra.keyboard, &mut self.extra.other_keyboard);
             // The alternate screen begins anew each time, also in what it remembers: what nobody can see must not
             // come back later.
             if on {
+                self.term.grid_mut().reset_region(..);
                 self.term.grid_mut().saved_cursor = Cursor::default();
             } else {
                 self.extra.other_keyboard = vec![0];
+            }
+            self.stay_in_region();
+        }
+    }
+
+    /// In origin mode the cursor is inside the scroll region, also where it was remembered outside of it.
+    fn stay_in_region(&mut self) {
+        let Some((top, bottom)) = self.extra.region else { return };
+        if self.term.mode().contains(TermMode::ORIGIN) {
+            let cursor = &mut self.term.grid_mut().cursor;
+            let line = cursor.point.line.clamp(Line(top as i32), Line(bottom as i32));
+            if line != cursor.point.line {
+                cursor.point.line = line;
+                cursor.input_needs_wrap = false;
             }
         }
     }
@@ -86,7 +128,6 @@ impl Handler for Recorder<'_> {
         goto(line: i32, column: usize);
         goto_line(line: i32);
         goto_col(column: usize);
-        insert_blank(count: usize);
         move_up(count: usize);
         move_down(count: usize);
         move_forward(count: usize);
@@ -103,14 +144,8 @@ impl Handler for Recorder<'_> {
         scroll_down(count: usize);
         insert_blank_lines(count: usize);
         delete_lines(count: usize);
-        erase_chars(count: usize);
-        delete_chars(count: usize);
-        move_backward_tabs(count: u16);
         move_forward_tabs(count: u16);
         save_cursor_position();
-        restore_cursor_position();
-        clear_line(mode: LineClearMode);
-        clear_screen(mode: ClearMode);
         reverse_index();
         terminal_attribute(attribute: Attr);
         set_mode(mode: Mode);
@@ -124,12 +159,34 @@ impl Handler for Recorder<'_> {
         set_hyperlink(link: Option<Hyperlink>);
     }
 
+    pass_and_mend! {
+        insert_blank(count: usize);
+        erase_chars(count: usize);
+        delete_chars(count: usize);
+        clear_line(mode: LineClearMode);
+        clear_screen(mode: ClearMode);
+    }
+
+    fn restore_cursor_position(&mut self) {
+        self.term.restore_cursor_position();
+        self.stay_in_region();
+    }
+
+    /// The emulator would go on waiting to wrap at the new place; a cursor that was moved does not.
+    fn move_backward_tabs(&mut self, count: u16) {
+        self.term.move_backward_tabs(count);
+        self.term.grid_mut().cursor.input_needs_wrap = false;
+    }
+
     #[inline]
     fn input(&mut self, c: char) {
         if c >= '\u{300}' && c.width() == Some(0) && self.is_laden() {
             return;
         }
         self.term.input(c);
+        if self.term.mode().contains(TermMode::INSERT) {
+            self.blank_halves();
+        }
     }
 
     fn set_title(&mut self, title: Option<String>) {
@@ -201,6 +258,7 @@ impl Handler for Recorder<'_> {
     }
 
     fn reset_state(&mut self) {
+        self.alternate(false);
         self.term.reset_state();
         // The emulator keeps colours over a reset; terminals do not.
         for index in 0..alacritty_terminal::term::color::COUNT {
@@ -240,7 +298,7 @@ impl Handler for Recorder<'_> {
             | PrivateMode::Unknown(47 | 1047) => {
                 self.alternate(false);
             }
-            PrivateMode::Unknown(1048) => self.term.restore_cursor_position(),
+            PrivateMode::Unknown(1048) => self.restore_cursor_position(),
             PrivateMode::Unknown(number) if PASSED_ON.contains(&number) => {
                 self.extra.modes.remove(&number);
             }
