@@ -256,10 +256,9 @@ fn ask_to_end(supervision: &Supervision) {
 /// was, for the sessions.
 fn raise_file_limit() -> Option<(u64, u64)> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
-    // Only where a holder's limit can be put back: a program that uses select() must not inherit a raised one.
-    if cfg!(target_os = "linux")
-        && let Err(e) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
-    {
+    // macOS refuses more than this (OPEN_MAX), whatever the hard limit says.
+    let most = if cfg!(target_os = "macos") { hard.min(10_240).max(soft) } else { hard };
+    if let Err(e) = setrlimit(Resource::RLIMIT_NOFILE, most, hard) {
         tracing::warn!(error = %e, "the descriptor limit cannot be raised");
         return None;
     }

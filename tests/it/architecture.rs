@@ -13,8 +13,9 @@ const MAY_KNOW: &[(&str, &str, &[&str])] = &[
     ("delight-proto", "proto", &[]),
     ("delight-crypto", "proto/crypto", &[]),
     ("delight-journal", "daemon/journal", &[]),
+    ("delight-darwin", "daemon/darwin", &[]),
     ("delight-core", "daemon/core", &["delight-proto"]),
-    ("delight-holder", "daemon/holder", &["delight-proto", "delight-journal"]),
+    ("delight-holder", "daemon/holder", &["delight-proto", "delight-journal", "delight-darwin"]),
     (
         "delightd",
         "daemon",
@@ -22,6 +23,7 @@ const MAY_KNOW: &[(&str, &str, &[&str])] = &[
             "delight-proto",
             "delight-core",
             "delight-journal",
+            "delight-darwin",
             "delight-crypto",
             "delight-transport",
             "delight-relay",

@@ -51,6 +51,8 @@ impl Holder {
 
     fn try_start(&mut self, start: &Start) -> Result<(), Refusal> {
         let (pid, streams) = runner::start(start)?;
+        #[cfg(target_os = "macos")]
+        processes::session_begins(pid);
         let size = start.size.clamped();
         let started = Started {
             generation: start.generation,

@@ -43,7 +43,7 @@ pub(crate) struct Holder {
     pub(crate) identity: ProcessIdentity,
     /// Held, never used: see [`startup::Inherited::lock`].
     _lock: OwnedFd,
-    signals: Signals,
+    pub(crate) signals: Signals,
     listener: Listener,
     pub(crate) clients: Vec<Client>,
     next_client: u64,

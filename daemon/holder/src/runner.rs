@@ -164,7 +164,7 @@ fn on_pipes(command: &mut Command) -> io::Result<(i32, Streams)> {
 }
 
 fn open_terminal(size: Size) -> io::Result<(File, OwnedFd)> {
-    let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+    let master = open_master()?;
     grantpt(&master)?;
     unlockpt(&master)?;
     let slave = open_slave(&master)?;
@@ -177,12 +177,26 @@ fn open_terminal(size: Size) -> io::Result<(File, OwnedFd)> {
 }
 
 #[cfg(target_os = "linux")]
+fn open_master() -> io::Result<PtyMaster> {
+    Ok(posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?)
+}
+
+/// POSIX knows no further flags of that call. There is one thread: nothing is executed in between.
+#[cfg(target_os = "macos")]
+fn open_master() -> io::Result<PtyMaster> {
+    let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY)?;
+    fcntl(&master, FcntlArg::F_SETFD(nix::fcntl::FdFlag::FD_CLOEXEC))?;
+    fcntl(&master, FcntlArg::F_SETFL(OFlag::O_RDWR | OFlag::O_NONBLOCK))?;
+    Ok(master)
+}
+
+#[cfg(target_os = "linux")]
 fn open_slave(master: &PtyMaster) -> io::Result<OwnedFd> {
     let name = nix::pty::ptsname_r(master)?;
     Ok(File::options().read(true).write(true).custom_flags_noctty().open(name)?.into())
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(target_os = "macos")]
 #[allow(unsafe_code)]
 fn open_slave(master: &PtyMaster) -> io::Result<OwnedFd> {
     // SAFETY: the name lies in static memory; there is one thread, and nobody else asks for a name.

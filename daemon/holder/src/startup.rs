@@ -55,5 +55,14 @@ fn close_inherited_on_exec() {
     };
 }
 
-#[cfg(not(target_os = "linux"))]
-fn close_inherited_on_exec() {}
+/// Descriptor by descriptor: there is no call for all of them.
+#[cfg(target_os = "macos")]
+#[allow(unsafe_code)]
+fn close_inherited_on_exec() {
+    let Ok(open) = std::fs::read_dir("/dev/fd") else { return };
+    let numbers: Vec<i32> = open.flatten().filter_map(|one| one.file_name().to_str()?.parse().ok()).collect();
+    for number in numbers.into_iter().filter(|number| *number > 2) {
+        // SAFETY: it sets a flag; of a descriptor that is closed meanwhile (that of the listing) it says so.
+        unsafe { nix::libc::fcntl(number, nix::libc::F_SETFD, nix::libc::FD_CLOEXEC) };
+    }
+}

@@ -1,7 +1,8 @@
 //! The tree of processes under the holder: reaping it, signalling it, knowing when it is gone.
 //!
 //! The holder is the subreaper of its session: whatever loses its parent becomes the holder's child. So as long as
-//! anything of the tree lives, the holder has a child, and "no child" (`ECHILD`) is proof that nothing does.
+//! anything of the tree lives, the holder has a child, and "no child" (`ECHILD`) is proof that nothing does. Where there
+//! are no subreapers (macOS) what is left is looked for, and its end watched.
 
 use std::collections::HashSet;
 
@@ -28,7 +29,7 @@ impl Holder {
                 Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Exit::Signal(signal as i32)),
                 Ok(WaitStatus::StillAlive) => break false,
                 Ok(_) | Err(Errno::EINTR) => continue,
-                Err(_) => break true,
+                Err(_) => break !self.orphans_live(),
             };
             if self.runner.as_ref().is_some_and(|runner| runner.pid == pid.as_raw()) {
                 runner_exit = Some(exit);
@@ -53,6 +54,24 @@ impl Holder {
         if self.tree_is_gone && std::mem::take(&mut self.tree_gone_wanted) {
             self.broadcast(&FromHolder::TreeGone { generation: self.generation });
         }
+    }
+
+    /// Whether something of the tree lives that is not our child, and so is not waited for. Its end will be told.
+    fn orphans_live(&self) -> bool {
+        if processes::ORPHANS_COME_HERE || self.tree_is_gone {
+            return false;
+        }
+        for _ in 0..MAX_ROUNDS {
+            let orphans = processes::descendants();
+            if orphans.is_empty() {
+                return false;
+            }
+            if orphans.iter().all(|orphan| self.signals.watch_end_of(orphan.pid)) {
+                return true;
+            }
+            // One ended before it was watched: the rest may have, too.
+        }
+        true
     }
 
     /// Signals everything that descends from the holder.

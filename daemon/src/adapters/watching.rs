@@ -14,10 +14,12 @@ use super::codec::{Reporter, Watching};
 use super::line_file::{Line, LineFile};
 
 /// Between two looks where the kernel tells of changes.
+#[cfg(target_os = "linux")]
 const SLOW: Duration = Duration::from_secs(5);
 /// Between two looks where it does not: soon enough for people, and little work for the few sessions somebody types in.
 const QUICK: Duration = Duration::from_millis(500);
 /// After a change, before looking: what is written in pieces is read at once.
+#[cfg(target_os = "linux")]
 const SETTLE: Duration = Duration::from_millis(20);
 
 /// Something seen in a file.

@@ -5,8 +5,8 @@
 //! detached, it stays below. A process that gets another program outside (a terminal multiplexer, a service manager) to
 //! ask in its place is not seen; the same user may do all the owner may.
 //!
-//! Where the platform has no subreapers (macOS), ancestry is what `ps` tells: a process that has left its session's tree
-//! is not known again. There the check is a fence, not a wall.
+//! Where the platform has no subreapers (macOS), a process that has lost its parent has left its session's tree. There
+//! the check is a fence, not a wall.
 
 use std::collections::BTreeMap;
 
@@ -17,6 +17,7 @@ use delight_proto::session::Origin;
 use tokio::task::spawn_blocking;
 
 use crate::actor::Told;
+use crate::process::identity;
 use crate::supervisor::Supervision;
 
 /// Longest chain of ancestors that is followed: people's are ten long.
@@ -45,7 +46,7 @@ pub(crate) async fn outside_sessions(
         let holder = session.holder.map(|holder| holder.process.pid);
         inside.extend([holder, session.pid].into_iter().flatten().map(|pid| (pid, session.id)));
     }
-    let found = spawn_blocking(move || session_of(pid, &inside, &Ancestry::read()?)).await;
+    let found = spawn_blocking(move || session_of(pid, &inside)).await;
     match found.map_err(|e| unknown(what, &e.to_string()))? {
         Ok(None) => Ok(()),
         Ok(Some(session)) => Err(Refusal::new(
@@ -64,11 +65,7 @@ fn unknown(what: &str, reason: &str) -> Refusal {
 }
 
 /// The session one of whose processes is among the ancestors of `pid`, or is it.
-fn session_of(
-    pid: u32,
-    inside: &BTreeMap<u32, SessionId>,
-    ancestry: &Ancestry,
-) -> std::io::Result<Option<SessionId>> {
+fn session_of(pid: u32, inside: &BTreeMap<u32, SessionId>) -> std::io::Result<Option<SessionId>> {
     let mut at = pid;
     for _ in 0..MAX_ANCESTORS {
         if let Some(session) = inside.get(&at) {
@@ -77,51 +74,9 @@ fn session_of(
         if at <= 1 {
             return Ok(None);
         }
-        at = ancestry.parent(at)?;
+        at = identity::parent(at)?;
     }
     Err(std::io::Error::other("the chain has no end"))
-}
-
-/// Who is whose parent.
-#[cfg(target_os = "linux")]
-struct Ancestry;
-
-#[cfg(target_os = "linux")]
-impl Ancestry {
-    #[allow(clippy::unnecessary_wraps)] // The others can fail here.
-    fn read() -> std::io::Result<Self> {
-        Ok(Self)
-    }
-
-    /// Field 4 of `stat`, counted after the program's name, which may hold anything.
-    fn parent(&self, pid: u32) -> std::io::Result<u32> {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let field = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_ascii_whitespace().nth(1));
-        field
-            .and_then(|field| field.parse().ok())
-            .ok_or_else(|| std::io::Error::other(format!("/proc/{pid}/stat cannot be read")))
-    }
-}
-
-/// Who is whose parent, at one moment.
-#[cfg(not(target_os = "linux"))]
-struct Ancestry(BTreeMap<u32, u32>);
-
-#[cfg(not(target_os = "linux"))]
-impl Ancestry {
-    fn read() -> std::io::Result<Self> {
-        let output = std::process::Command::new("/bin/ps").args(["-axo", "pid=,ppid="]).output()?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let pair = |line: &str| {
-            let mut fields = line.split_ascii_whitespace().map(str::parse::<u32>);
-            Some((fields.next()?.ok()?, fields.next()?.ok()?))
-        };
-        Ok(Self(text.lines().filter_map(pair).collect()))
-    }
-
-    fn parent(&self, pid: u32) -> std::io::Result<u32> {
-        self.0.get(&pid).copied().ok_or_else(|| std::io::Error::other(format!("process {pid} is gone")))
-    }
 }
 
 #[cfg(test)]
@@ -135,11 +90,10 @@ mod tests {
         let session = SessionId::from_random([1; 10]);
         let inside = BTreeMap::from([(me, session)]);
         let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
-        let ancestry = Ancestry::read().unwrap();
-        let of = |pid| session_of(pid, &inside, &ancestry).unwrap();
+        let of = |pid| session_of(pid, &inside).unwrap();
         assert_eq!((of(child.id()), of(me), of(1)), (Some(session), Some(session), None));
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(session_of(child.id(), &inside, &ancestry).is_err(), "one that is gone is not let in");
+        assert!(session_of(child.id(), &inside).is_err(), "one that is gone is not let in");
     }
 }

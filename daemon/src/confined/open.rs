@@ -1,9 +1,9 @@
 //! Opening a path below a directory.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use delight_proto::refusal::{Code, Refusal};
+use delight_proto::refusal::Refusal;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
@@ -79,24 +79,39 @@ fn is_link(at: BorrowedFd<'_>, name: &Path) -> bool {
 }
 
 /// Where an open file lies, without links, as far as the system tells.
+#[cfg(target_os = "linux")]
 pub(super) fn real_path(fd: &OwnedFd) -> Option<PathBuf> {
+    use std::os::fd::AsRawFd;
     std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()
+}
+
+/// Where an open file lies, without links and in the case the file system keeps, as far as the system tells.
+#[cfg(target_os = "macos")]
+pub(super) fn real_path(fd: &OwnedFd) -> Option<PathBuf> {
+    let mut path = PathBuf::new();
+    nix::fcntl::fcntl(fd, nix::fcntl::FcntlArg::F_GETPATH(&mut path)).ok()?;
+    Some(path)
 }
 
 /// Refuses what only looks like files: reading `/proc` or `/sys` can wait for ever, tell secrets of processes, or do
 /// things.
+#[cfg(target_os = "linux")]
 pub(super) fn check_on_disk(fd: &OwnedFd, below: &Path) -> Result<(), Refusal> {
-    #[cfg(target_os = "linux")]
-    {
-        use nix::sys::statfs::{PROC_SUPER_MAGIC, SYSFS_MAGIC, fstatfs};
+    use delight_proto::refusal::Code;
+    use nix::sys::statfs::{PROC_SUPER_MAGIC, SYSFS_MAGIC, fstatfs};
 
-        let kind = fstatfs(fd).map(|found| found.filesystem_type());
-        if !kind.is_ok_and(|kind| kind != PROC_SUPER_MAGIC && kind != SYSFS_MAGIC) {
-            let reason = format!("Path '{}' is not on a disk", below.display());
-            return Err(Refusal::new(Code::Forbidden, "Access denied", reason));
-        }
+    let kind = fstatfs(fd).map(|found| found.filesystem_type());
+    if !kind.is_ok_and(|kind| kind != PROC_SUPER_MAGIC && kind != SYSFS_MAGIC) {
+        let reason = format!("Path '{}' is not on a disk", below.display());
+        return Err(Refusal::new(Code::Forbidden, "Access denied", reason));
     }
-    let _ = (fd, below);
+    Ok(())
+}
+
+/// There is no such file system: what is no plain file is refused by whoever reads it.
+#[cfg(target_os = "macos")]
+#[allow(clippy::unnecessary_wraps)] // Elsewhere it can fail.
+pub(super) fn check_on_disk(_: &OwnedFd, _: &Path) -> Result<(), Refusal> {
     Ok(())
 }
 

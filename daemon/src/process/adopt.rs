@@ -212,7 +212,6 @@ async fn connect(place: &Place, record: &Record, deadline: Instant) -> Result<(B
 }
 
 /// The process that answered must be the one it says it is, of this boot, with that start time.
-#[cfg(target_os = "linux")]
 fn verify(link: &Link, welcome: &Welcome) -> Result<(), String> {
     let boot = identity::boot_id().map_err(|e| format!("the boot id cannot be read: {e}"))?;
     let peer = link.peer().and_then(|pid| u32::try_from(pid).ok());
@@ -223,16 +222,6 @@ fn verify(link: &Link, welcome: &Welcome) -> Result<(), String> {
         return Err(format!("process {} is not the one it says it is", welcome.process.pid));
     }
     Ok(())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn verify(link: &Link, welcome: &Welcome) -> Result<(), String> {
-    match link.peer().and_then(|pid| u32::try_from(pid).ok()) {
-        Some(pid) if pid != welcome.process.pid => {
-            Err(format!("process {pid} answers as {}", welcome.process.pid))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Its socket has vanished: the holder binds it again on `SIGUSR1`. Sent only to the process that is proved to be the

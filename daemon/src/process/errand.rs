@@ -211,10 +211,27 @@ fn end_marked(mark: &str) -> bool {
     false
 }
 
-/// The group is all there is to find a process by.
-#[cfg(not(target_os = "linux"))]
-fn end_marked(_mark: &str) -> bool {
-    true
+/// The same; programs of the system itself do not show their environment, and are found by their group alone.
+#[cfg(target_os = "macos")]
+fn end_marked(mark: &str) -> bool {
+    let entry = format!("{MARK}={mark}");
+    let me = nix::unistd::getuid().as_raw();
+    for _ in 0..MAX_ROUNDS {
+        let Ok(all) = delight_darwin::all() else { return false };
+        let mut found = false;
+        for process in all.into_iter().filter(|process| process.user == me && !process.ended) {
+            if delight_darwin::started_with(process.pid, &entry) {
+                found = true;
+                // One that has ended meanwhile needs no signal.
+                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(process.pid), Signal::SIGKILL);
+            }
+        }
+        if !found {
+            return true;
+        }
+        std::thread::yield_now();
+    }
+    false
 }
 
 #[cfg(test)]

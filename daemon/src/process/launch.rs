@@ -29,7 +29,7 @@ impl Launcher {
     /// Starts the holder of a session and returns the daemon's end of the control connection, on which nothing has
     /// been said yet.
     ///
-    /// Nothing here runs between fork and exec, so the standard library takes its `posix_spawn` path: the cost does
+    /// On Linux nothing here runs between fork and exec, so the standard library takes its `posix_spawn` path: the cost does
     /// not grow with the daemon.
     ///
     /// # Errors
@@ -64,7 +64,10 @@ impl Launcher {
             .map_err(|e| failed("its log could not be opened", &e))?;
         let (ours, theirs) = UnixStream::pair().map_err(|e| failed("no socket pair", &e))?;
         ours.set_nonblocking(true).map_err(|e| failed("its connection could not be set up", &e))?;
-        let child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        #[cfg(target_os = "macos")]
+        self.set_file_limit(&mut command);
+        let child = command
             .arg("--session")
             .arg(id.as_str())
             .arg("--dir")
@@ -102,8 +105,21 @@ impl Launcher {
         }
     }
 
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(target_os = "macos")]
+    #[allow(clippy::unused_self)] // Elsewhere it is needed.
     fn restore_file_limit(&self, _pid: u32) {}
+
+    /// The same before it is executed: here a process can set its own limits only.
+    #[cfg(target_os = "macos")]
+    #[allow(unsafe_code)]
+    fn set_file_limit(&self, command: &mut Command) {
+        use nix::sys::resource::{Resource, setrlimit};
+        use std::os::unix::process::CommandExt;
+        let Some((soft, hard)) = self.inherited_files else { return };
+        let set = move || setrlimit(Resource::RLIMIT_NOFILE, soft, hard).map_err(io::Error::from);
+        // SAFETY: the closure makes one system call on numbers; it allocates nothing and takes no lock.
+        unsafe { command.pre_exec(set) };
+    }
 }
 
 fn make_session_dir(dir: &Path) -> io::Result<()> {

@@ -11,6 +11,7 @@ use super::rollout;
 use crate::adapters::Launch;
 use crate::adapters::line_file::LineFile;
 use crate::adapters::watching::{Look, Seen, Watched};
+use crate::process::identity;
 
 /// Descriptors of the process looked at; Codex has some sixty.
 const DESCRIPTORS: usize = 4_096;
@@ -46,9 +47,8 @@ impl Watch {
 
     /// The conversation the process holds open. It locks one from its start; the rollout file comes with the first turn.
     fn held(&self) -> Option<String> {
-        let open = fs::read_dir(format!("/proc/{}/fd", self.pid)).ok()?.flatten().take(DESCRIPTORS);
-        let links = open.filter_map(|entry| fs::read_link(entry.path()).ok());
-        let ours = links.filter(|file| file.starts_with(&self.home));
+        let open = identity::open_files(self.pid).ok()?.take(DESCRIPTORS);
+        let ours = open.filter(|file| file.starts_with(&self.home));
         ours.filter_map(|file| locked(&file).or_else(|| files::conversation_of(&file).map(str::to_owned)))
             .next()
     }
@@ -149,7 +149,6 @@ mod tests {
     }
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn the_conversation_is_the_one_the_process_holds() {
         let base = tempfile::tempdir().unwrap();
         let home = base.path().canonicalize().unwrap();

@@ -1,35 +1,21 @@
 //! Which process a pid means, as the kernel tells it.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use delight_proto::id::ProcessIdentity;
 
-/// The present boot. Two boots never share it; a pid of another boot means nothing.
-pub(crate) fn boot_id() -> io::Result<String> {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|text| text.trim().to_owned())
-}
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
 
-/// Start time of a process in clock ticks since boot, while it exists.
-pub(crate) fn start_time(pid: u32) -> io::Result<u64> {
-    parse_start_time(&fs::read_to_string(format!("/proc/{pid}/stat"))?)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat cannot be read")))
-}
+#[cfg(target_os = "linux")]
+use linux as platform;
+#[cfg(target_os = "macos")]
+use macos as platform;
 
-/// When a process started, in seconds since 1970: the kernel's count of ticks, from the second the machine was booted in.
-pub(crate) fn started_at(pid: u32) -> Option<i64> {
-    let stat = fs::read_to_string("/proc/stat").ok()?;
-    let booted: i64 = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
-    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok()??;
-    Some(booted + i64::try_from(start_time(pid).ok()?).ok()? / per_second)
-}
-
-/// Field 22. The program's name (field 2) may hold blanks and brackets: fields are counted after its last bracket.
-fn parse_start_time(stat: &str) -> Option<u64> {
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_ascii_whitespace().nth(19)?.parse().ok()
-}
+pub(crate) use platform::{boot_id, open_files, parent, start_time, started_at};
 
 /// The identity of a live process of this boot.
 pub(crate) fn of(pid: u32, boot_id: &str) -> io::Result<ProcessIdentity> {
@@ -43,23 +29,16 @@ pub(crate) fn is_alive(process: &ProcessIdentity, boot_id: &str) -> bool {
 
 /// Whether the process has this file open: what tells a holder from a stranger that took over its pid.
 pub(crate) fn has_open(pid: u32, file: &Path) -> bool {
-    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    entries.flatten().any(|entry| fs::read_link(entry.path()).is_ok_and(|target| target == file))
+    open_files(pid).is_ok_and(|mut open| open.any(|open| open == file))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
-    fn names_with_brackets_do_not_shift_the_fields() {
-        let stat = "12 (a) b (c)) S 1 12 12 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 1 1";
-        assert_eq!(parse_start_time(stat), Some(4711));
-        assert_eq!(parse_start_time("12 (x"), None);
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
     fn a_process_started_a_moment_ago_started_a_moment_ago() {
         let now =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
