@@ -34,7 +34,10 @@ pub(crate) fn private_dir(path: &Path) -> Result<(), Refusal> {
     match DirBuilder::new().recursive(true).mode(0o700).create(path) {
         Ok(()) => {}
         Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-        Err(e) => return refuse(e.to_string(), "make the directory by hand, or choose another".to_owned()),
+        Err(e) => {
+            let fix = "make the directory by hand, or name another (DELIGHT_RUNTIME_DIR, DELIGHT_STATE_DIR)";
+            return refuse(e.to_string(), fix.to_owned());
+        }
     }
     let found = match fs::symlink_metadata(path) {
         Ok(found) => found,

@@ -82,7 +82,7 @@ impl Registry {
         };
         let (db, sessions, quarantine, policies, links) = match catch_unwind(AssertUnwindSafe(open)) {
             Ok(Ok(opened)) => opened,
-            Ok(Err(e)) => return Err(damaged(e.to_string())),
+            Ok(Err(e)) => return Err(not_opened(&e, called, damaged)),
             Err(panic) => return Err(damaged(format!("it is damaged ({})", panic_text(&panic)))),
         };
         let log = File::open(path.join("db")).map_err(|e| damaged(format!("its log: {e}")))?;
@@ -209,6 +209,20 @@ impl Registry {
     }
 }
 
+/// Why sled could not open it: what the disk does not allow at present is no damage, and nothing is to be moved away.
+fn not_opened(error: &sled::Error, called: &Path, damaged: impl Fn(String) -> Refusal) -> Refusal {
+    use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let fix = match error {
+        sled::Error::Io(e) if matches!(e.kind(), StorageFull | QuotaExceeded) => "make room on its disk",
+        sled::Error::Io(e) if matches!(e.kind(), ReadOnlyFilesystem | PermissionDenied) => {
+            "make it writable for you; nothing in it was changed"
+        }
+        _ => return damaged(error.to_string()),
+    };
+    let what = format!("the registry {} cannot be opened", called.display());
+    Refusal::new(Code::Storage, what, error.to_string()).fix(fix)
+}
+
 /// Waits (bounded) until nobody has the registry open. We have the daemon's lock, so it is held by what is left of the
 /// last daemon: a holder it was starting keeps a copy of every descriptor until it executes.
 ///
@@ -243,4 +257,20 @@ fn panic_text(panic: &Box<dyn std::any::Any + Send>) -> String {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no reason given");
     text.lines().next().unwrap_or_default().chars().take(200).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_or_closed_disk_is_no_damage() {
+        let damaged = |reason: String| Refusal::new(Code::Storage, "d", reason).fix("move it away");
+        let fix = |kind: std::io::ErrorKind| {
+            not_opened(&sled::Error::Io(kind.into()), Path::new("/r"), damaged).fix
+        };
+        assert_eq!(fix(std::io::ErrorKind::StorageFull), "make room on its disk");
+        assert!(fix(std::io::ErrorKind::ReadOnlyFilesystem).contains("writable"));
+        assert_eq!(fix(std::io::ErrorKind::InvalidData), "move it away");
+    }
 }

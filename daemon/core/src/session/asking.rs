@@ -186,6 +186,6 @@ impl Session {
 
     pub(super) fn no_such_session(&self) -> Refusal {
         let what = format!("no session {}", self.record.id);
-        Refusal::new(Code::NotFound, what, "it was removed").fix("list the sessions there are")
+        Refusal::new(Code::NotFound, what, "it was removed").fix("delightctl list shows those there are")
     }
 }

@@ -61,5 +61,6 @@ impl Supervisor {
 
 fn not_found(selector: &str, why: &str) -> Refusal {
     let shown: String = selector.chars().take(80).collect();
-    Refusal::new(Code::NotFound, format!("no session {shown:?}"), why).fix("list the sessions there are")
+    Refusal::new(Code::NotFound, format!("no session {shown:?}"), why)
+        .fix("delightctl list shows those there are")
 }
