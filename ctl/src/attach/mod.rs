@@ -201,8 +201,11 @@ fn attached(target: &Target, wish: &Wish, mut desk: Option<Desk>) -> Result<u8, 
         match left {
             Left::Suspended => {
                 signals::stop_self();
-                // Continuing this very stop is no news.
-                signals.pending();
+                // Continuing this very stop is no news; being asked to end meanwhile is.
+                let end = signals.pending().into_iter().find(|signal| signals::asks_to_end(*signal));
+                if let Some(signal) = end {
+                    return farewell(target, wish, Left::Signal(signal), &notices);
+                }
             }
             Left::Continued => {}
             left => return farewell(target, wish, left, &notices),

@@ -39,6 +39,11 @@ impl Signals {
     }
 }
 
+/// Whether the signal asks this process to end, and is not about the terminal's size or about being stopped.
+pub(super) fn asks_to_end(signal: i32) -> bool {
+    !matches!(signal, SIGWINCH | SIGTSTP | SIGCONT)
+}
+
 /// Stops this process as `ctrl-z` would have, until somebody continues it.
 pub(super) fn stop_self() {
     // SIGSTOP needs no handler to be put back, and cannot fail for oneself.

@@ -130,6 +130,18 @@ fn stopped_and_continued_the_terminal_is_lent_and_taken_back() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn asked_to_end_while_stopped_it_ends_when_continued() {
+    let mut a = attach(&[], true);
+    a.terminal.signal(Signal::SIGTSTP);
+    eventually("the client stops", || a.terminal.is_stopped());
+    a.terminal.signal(Signal::SIGTERM);
+    a.terminal.signal(Signal::SIGCONT);
+    assert_eq!(a.terminal.ended(), 128 + Signal::SIGTERM as u32);
+    assert!(a.terminal.is_restored());
+}
+
+#[test]
 fn another_detach_key_and_none() {
     let mut a = attach(&["--detach-key", "ctrl-q"], true);
     a.terminal.type_keys(b"\x1c\x11");
