@@ -70,7 +70,7 @@ impl Args {
             daemon: Some(status.clone()),
             kinds,
         };
-        context.out.result(&document, || words(context, &status, &document.kinds))?;
+        context.out.result(&document, || words(context, &status))?;
         Ok(0)
     }
 }
@@ -98,7 +98,7 @@ fn link(context: &Context, uplink: &UplinkStatusResult) -> String {
     line
 }
 
-fn words(context: &Context, status: &DaemonStatusResult, kinds: &[String]) -> String {
+fn words(context: &Context, status: &DaemonStatusResult) -> String {
     let out = context.out;
     let up = span::age(span::now_ms().saturating_sub(status.started_ms));
     let mut sessions: Vec<String> = status
@@ -113,7 +113,7 @@ fn words(context: &Context, status: &DaemonStatusResult, kinds: &[String]) -> St
     let live: u32 = status.sessions.iter().filter(|(phase, _)| phase.is_live()).map(|(_, n)| n).sum();
     let mut words = format!(
         "{} for {up} (version {}, pid {})\n  socket    {}\n  data      {}\n  sessions  {} ({live} of at most {} \
-         alive)\n  kinds     {}\n",
+         alive)\n",
         out.paint(Tone::Good, "delightd is running"),
         text::visible(&status.version),
         status.pid,
@@ -121,7 +121,6 @@ fn words(context: &Context, status: &DaemonStatusResult, kinds: &[String]) -> St
         text::visible(&status.state_dir),
         sessions.join(", "),
         status.max_live,
-        text::visible(&kinds.join(", ")),
     );
     if status.adopted > 0 {
         words += &format!(

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use delight_proto::api::method::{DaemonStatus, Empty, RelayStatus, UplinkStatus};
+use delight_proto::api::method::{AgentKind, AgentList, DaemonStatus, Empty, RelayStatus, UplinkStatus};
 use delight_proto::refusal::{Code, Refusal};
 use serde::Serialize;
 
@@ -24,6 +24,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:3005")]
     relay: Option<SocketAddr>,
 }
+
+/// The scripted agent that comes with delight, for tests: nobody looks for it.
+const PRACTICE: &str = "fake";
 
 #[derive(Serialize)]
 struct Document {
@@ -55,6 +58,8 @@ impl Args {
             check_relay(status.relay.as_ref())?;
         }
         let server = daemon.call::<UplinkStatus>(&Empty {})?.server;
+        // For a line of words only: an older daemon may not tell.
+        let agents = daemon.call::<AgentList>(&Empty {}).map(|listed| listed.agents).ok();
         let kinds = daemon.hello().map(|hello| hello.kinds.clone()).unwrap_or_default();
         let live = status.sessions.iter().filter(|(phase, _)| phase.is_live()).map(|(_, n)| n).sum();
         let document = Document {
@@ -81,18 +86,38 @@ impl Args {
                 format!("  relay     {}\n", text::visible(state))
             });
             format!(
-                "{} (version {}, pid {})\n  socket    {}\n  data      {}\n  sessions  {live} alive\n  kinds     {}\n  \
+                "{} (version {}, pid {})\n  socket    {}\n  data      {}\n  sessions  {live} alive\n  agents    {}\n  \
                  phone     {phone}\n{relay}next: {next}\n",
                 context.out.paint(Tone::Good, head),
                 text::visible(&document.version),
                 document.pid,
                 text::visible(&document.socket),
                 text::visible(&document.state_dir),
-                text::visible(&document.kinds.join(", ")),
+                agents.as_deref().map_or_else(|| "delightctl agents lists them".to_owned(), found),
             )
         })?;
         Ok(0)
     }
+}
+
+/// The agents that are installed, and which of them wait for their owner to log in.
+fn found(agents: &[AgentKind]) -> String {
+    let is_one = |agent: &&AgentKind| !agent.controls.is_empty() && agent.kind != PRACTICE;
+    let installed: Vec<String> = agents
+        .iter()
+        .filter(is_one)
+        .filter_map(|agent| match &agent.missing {
+            None => Some(text::visible(&agent.kind)),
+            Some(missing) if missing.code == Code::NeedsHuman => {
+                Some(format!("{} (not logged in)", text::visible(&agent.kind)))
+            }
+            Some(_) => None,
+        })
+        .collect();
+    if installed.is_empty() {
+        return "none is installed; delightctl agents says how to get one".to_owned();
+    }
+    format!("{}; more: delightctl agents", installed.join(", "))
 }
 
 /// A relay that was asked for runs, or the reason why not is told.
@@ -110,5 +135,28 @@ fn check_relay(relay: Option<&RelayStatus>) -> Result<(), Refusal> {
             "the daemon was already running without one",
         )
         .fix("delightctl down, then delightctl up --relay; sessions go on meanwhile")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use delight_proto::agent::Control;
+
+    fn agent(kind: &str, missing: Option<Code>) -> AgentKind {
+        AgentKind {
+            kind: kind.to_owned(),
+            controls: if kind == "pty" { vec![] } else { vec![Control::Local] },
+            program: None,
+            missing: missing.map(|code| Refusal::new(code, "w", "r")),
+        }
+    }
+
+    #[test]
+    fn the_agents_that_are_installed_are_named_and_whether_they_are_logged_in() {
+        let none = [agent("pty", None), agent("fake", None), agent("x", Some(Code::StartFailed))];
+        assert_eq!(found(&none), "none is installed; delightctl agents says how to get one");
+        let some = [agent("claude", None), agent("codex", Some(Code::NeedsHuman))];
+        assert_eq!(found(&some), "claude, codex (not logged in); more: delightctl agents");
     }
 }
