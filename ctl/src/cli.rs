@@ -18,9 +18,10 @@ Exit status:
   4 no daemon answers        9 client and daemon do not fit together
                             10 needs a person at a terminal
 
-Everything works on this machine alone: no account, no network, no root. With --machine NAME the same commands are for
-another machine of the account, end to end encrypted through the server; --follow looks every few seconds then, and what
-is about a machine itself (up, down, service, accounts, pairing, policy) is done at that machine.
+Everything works on this machine alone: no account, no network, no root. With --machine NAME the \
+same commands are for another machine of the account, end to end encrypted through the server; \
+--follow looks every few seconds then, and what is about a machine itself (up, down, service, \
+accounts, pairing, policy) is done at that machine.
 
 Examples:
   delightctl spawn                       a shell that outlives this terminal (detach: ctrl-\\)
@@ -166,5 +167,20 @@ mod tests {
             let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(after.contains("Example"), "{} shows no example", command.get_name());
         }
+    }
+
+    /// clap wraps each line for the terminal by itself: prose broken by hand comes out with short lines in between.
+    #[test]
+    fn prose_below_the_options_is_not_broken_by_hand() {
+        fn check(command: &clap::Command) {
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let lines: Vec<&str> = after.lines().collect();
+            for pair in lines.windows(2).filter(|pair| pair[0].len() > 80) {
+                let goes_on = !pair[1].is_empty() && !pair[1].starts_with(' ') && !pair[0].ends_with('.');
+                assert!(!goes_on, "{}: {pair:?}", command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
     }
 }

@@ -39,6 +39,9 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::Output;
 
+/// Characters of the reason why a command line is not understood.
+const LONGEST_REASON: usize = 400;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -81,6 +84,11 @@ fn help() -> String {
     named.map_or_else(|| "delightctl --help".to_owned(), |name| format!("delightctl {name} --help"))
 }
 
+/// Whether a command line that cannot be understood asks for JSON.
+fn wants_json() -> bool {
+    std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json")
+}
+
 /// A command line that cannot be run: help and version as asked for, else what, why and fix.
 fn misunderstood(error: &clap::Error) -> ExitCode {
     match error.kind() {
@@ -89,12 +97,19 @@ fn misunderstood(error: &clap::Error) -> ExitCode {
             let _ = error.print();
             ExitCode::SUCCESS
         }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !wants_json() => {
             let _ = error.print();
             ExitCode::from(2)
         }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let failure =
+                failure::usage("the command line cannot be understood", "it names no command", help());
+            if let Failure::Refused(refusal) = &failure {
+                Output::new(true).refusal(refusal);
+            }
+            ExitCode::from(failure.status())
+        }
         _ => {
-            let json = std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json");
             let words = error.render().to_string();
             let mut reason = String::new();
             for line in words.lines().take_while(|line| !line.starts_with("Usage:")) {
@@ -108,9 +123,11 @@ fn misunderstood(error: &clap::Error) -> ExitCode {
                 .lines()
                 .find_map(|line| line.strip_prefix("Usage: "))
                 .map_or_else(help, |usage| format!("usage: {usage}; {}", help()));
+            // It quotes what was typed, however long that is.
+            let reason = text::shortened(&reason, LONGEST_REASON);
             let failure = failure::usage("the command line cannot be understood", reason, fix);
             if let Failure::Refused(refusal) = &failure {
-                Output::new(json).refusal(refusal);
+                Output::new(wants_json()).refusal(refusal);
             }
             ExitCode::from(failure.status())
         }

@@ -61,6 +61,18 @@ pub(crate) fn cut(text: &str, cells: usize) -> String {
     out
 }
 
+/// The text, with its middle left out where it has more than `most` characters: its end often says what is wrong.
+pub(crate) fn shortened(text: &str, most: usize) -> String {
+    let count = text.chars().count();
+    if count <= most {
+        return text.to_owned();
+    }
+    let side = most.saturating_sub(1) / 2;
+    let head: String = text.chars().take(side).collect();
+    let tail: String = text.chars().skip(count - side).collect();
+    format!("{head}…{tail}")
+}
+
 /// `1 session`, `2 sessions`.
 pub(crate) fn count(n: u64, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
@@ -81,6 +93,13 @@ mod tests {
     fn command_lines_can_be_typed_back() {
         let command = ["sh", "-c", "echo 'hi'", ""].map(str::to_owned);
         assert_eq!(command_line(&command), r"sh -c 'echo '\''hi'\''' ''");
+    }
+
+    #[test]
+    fn the_middle_of_a_long_text_is_left_out() {
+        assert_eq!(shortened("日本語", 3), "日本語");
+        assert_eq!(shortened("0123456789", 5), "01…89");
+        assert_eq!(shortened("0123456789", 0), "…");
     }
 
     #[test]

@@ -25,7 +25,7 @@ const MOST: u64 = 4_096;
 /// Make, show, back up or take over the account this machine belongs to
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-An account is a secret of 32 bytes; whoever has it reads and does everything the account can. The backup is that secret
+An account is a secret of 32 bytes; whoever has it reads and does everything the account can. The backup is that secret \
 as 44 characters. It is read from standard input or a file, never from the command line, where other programs see it.
 
 Examples:

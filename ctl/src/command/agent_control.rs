@@ -18,7 +18,7 @@ use crate::{happening, span};
 /// Hand control of an agent to the desktop or the phone; done when it is ready there
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-local: the agent's own program in the terminal. remote: the phone, or delightctl send, allow and deny. The conversation goes
+local: the agent's own program in the terminal. remote: the phone, or delightctl send, allow and deny. The conversation goes \
 on. If the agent cannot start there, control goes back and the reason is told.
 
 Examples:

@@ -12,7 +12,7 @@ use crate::unreachable::NoConnection;
 /// Attach this terminal to a session
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The first client that attaches controls the session: it types and its terminal's size counts. Later ones watch unless
+The first client that attaches controls the session: it types and its terminal's size counts. Later ones watch unless \
 they take control with --take; when the controller leaves, one of those that wanted control gets it.
 Detaching leaves the session running. Every other key goes to the session, ctrl-z and ctrl-c too.
 The daemon is not in the way: its restart disturbs nobody who is attached.

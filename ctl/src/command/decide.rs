@@ -13,7 +13,7 @@ use crate::{happening, text};
 /// Say yes to what an agent asks; done when the agent has the answer
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without a session it answers the only permission that waits on this machine. The first answer wins, here or on the phone;
+Without a session it answers the only permission that waits on this machine. The first answer wins, here or on the phone; \
 the same answer again is no error, another one is a conflict (exit status 6).
 
 Examples:

@@ -10,7 +10,7 @@ use crate::{span, text};
 /// List the account's machines, as far as the server knows them
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Machines that were paired by a phone cannot read each other's names. Phones and apps are not listed: they leave nothing
+Machines that were paired by a phone cannot read each other's names. Phones and apps are not listed: they leave nothing \
 with the server by which it could tell them.
 
 Example:

@@ -62,7 +62,7 @@ impl Args {
             Document { was_running: true, left_running: result.left_running, stopped: result.stopped };
         context.out.result(&document, || {
             let mut words = context.out.paint(Tone::Good, "delightd has stopped") + "\n";
-            if self.all {
+            if result.stopped > 0 {
                 words += &format!("  {} stopped\n", text::count(result.stopped.into(), "session"));
             }
             if result.left_running > 0 {

@@ -12,11 +12,15 @@ use crate::{span, text, view};
 /// An ended session is news for a day.
 const NEWS_MS: u64 = 24 * 3_600_000;
 
+/// Cells a table may take where there is no terminal to say how many it has (`list | less`): one long reason must not
+/// push all that stands behind it out of sight. `show` tells all of it.
+const NO_TERMINAL: usize = 200;
+
 /// List sessions; those that need you come first
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Without an option it shows what is alive, what failed or was cut off, and what ended within the last day.
-CTRL, while anything is driven, is who drives it: desktop or phone for an agent, else the client that types into its
+CTRL, while anything is driven, is who drives it: desktop or phone for an agent, else the client that types into its \
 terminal.
 With --json it always gives all of them (or, with --live, the live ones), in the same order.
 
@@ -50,9 +54,9 @@ impl Args {
             sessions.retain(|s| !is_old(s, now));
         }
         let hidden = before - sessions.len();
-        let width = terminal_size::terminal_size().map(|(w, _)| usize::from(w.0));
+        let width = terminal_size::terminal_size().map_or(NO_TERMINAL, |(w, _)| usize::from(w.0));
         let home = view::home();
-        let words = render(context.out, &sessions, hidden, now, width, home.as_deref());
+        let words = render(context.out, &sessions, hidden, now, Some(width), home.as_deref());
         context.out.result(&(), || words)?;
         Ok(0)
     }

@@ -23,7 +23,7 @@ const NEWS_LIMIT: Duration = Duration::from_secs(10);
 /// Print what a session wrote
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The bytes come out as they were written, escape sequences and all; --strip gives plain text. What a command with pipes
+The bytes come out as they were written, escape sequences and all; --strip gives plain text. What a command with pipes \
 wrote to its standard error goes to standard error.
 
 Examples:

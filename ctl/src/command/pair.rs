@@ -22,7 +22,7 @@ const INTERRUPTED: u8 = 130;
 /// Pair a phone: shows a code to scan, waits for the phone, and says whose account it is
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The code is good once and for two minutes; ctrl-c gives it up. Phone and machine must use the same server. After the
+The code is good once and for two minutes; ctrl-c gives it up. Phone and machine must use the same server. After the \
 scan both show six digits: when they differ, somebody is in between, and the machine must be unpaired at once.
 (Happy's own app shows no digits.) No phone at hand? `delightctl account create` makes an account without one.
 

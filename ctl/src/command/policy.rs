@@ -24,8 +24,8 @@ use crate::text;
 /// Say what agents may do without asking a person: deny beats ask, ask beats allow
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-A rule names a tool, the first words of a command, a directory, or several of them: then all must fit. An allow covers a
-command only if it is one plain program: no ; && | $( ) > and the like. A deny looks into all of them; where it cannot
+A rule names a tool, the first words of a command, a directory, or several of them: then all must fit. An allow covers a \
+command only if it is one plain program: no ; && | $( ) > and the like. A deny looks into all of them; where it cannot \
 see, you are asked. Without a fitting rule you are asked.
 A process inside a session cannot change the policy, nor answer what it asks itself.
 

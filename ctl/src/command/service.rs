@@ -15,7 +15,7 @@ use crate::text;
 /// Have the daemon started at login, by systemd or launchd
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-It is a service of yours, not of the system: no root is needed. Stopping, restarting or uninstalling it leaves
+It is a service of yours, not of the system: no root is needed. Stopping, restarting or uninstalling it leaves \
 sessions running.
 With systemd, everything of yours ends when you log out of your last login, unless lingering is enabled for you:
   loginctl enable-linger

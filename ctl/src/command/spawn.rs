@@ -23,11 +23,14 @@ use crate::keys::DetachKey;
 use crate::logs::form::{Form, Printer};
 use crate::logs::history::History;
 use crate::output::{Tone, note, stdout};
-use crate::span;
 use crate::view::{self, OneSession};
+use crate::{span, text};
 
 /// How long the daemon may need to see that a session's holder has gone.
 const END_LIMIT: Duration = Duration::from_secs(2);
+
+/// Characters of a command that are shown of a new session.
+const COMMAND_SHOWN: usize = 400;
 
 /// What a session takes from the shell it is spawned from. Everything else comes from the daemon, whose environment
 /// is that of a login, not of one terminal.
@@ -56,7 +59,7 @@ const CARRIED: &[&str] = &[
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The session is attached when standard input and output are a terminal; ctrl-\\ detaches and leaves it running.
-The daemon is started if none runs. Of your environment the session gets PATH, TERM, COLORTERM, LANG, LANGUAGE, LC_*,
+The daemon is started if none runs. Of your environment the session gets PATH, TERM, COLORTERM, LANG, LANGUAGE, LC_*, \
 TZ, SHELL, EDITOR, VISUAL, DISPLAY, WAYLAND_DISPLAY, XAUTHORITY, SSH_AUTH_SOCK and what --env adds.
 
 Examples:
@@ -192,7 +195,7 @@ next: delightctl {verb} {handle}
 ",
                 context.out.paint(Tone::Strong, &title),
                 context.out.paint(view::tone(&session), &view::state(&session)),
-                view::command(&session),
+                text::shortened(&view::command(&session), COMMAND_SHOWN),
             )
         })?;
         Ok(0)

@@ -16,7 +16,7 @@ const WITH_A_WARNING: u8 = 8;
 /// Leave the account: the server is told, and the keys on this machine are deleted
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Sessions go on. When the server cannot be reached the keys are deleted all the same and the exit status is 8: the machine
+Sessions go on. When the server cannot be reached the keys are deleted all the same and the exit status is 8: the machine \
 stays in the account's list until somebody removes it there.
 
 Example:

@@ -20,7 +20,7 @@ const BACK: u64 = 5_000;
 /// Show the chain of events that led to the state a session is in
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Only what still counts is shown: how it was last started or ended and by whom, who drives and since when, what it waits
+Only what still counts is shown: how it was last started or ended and by whom, who drives and since when, what it waits \
 for. delightctl events shows all of them.
 
 Example:

@@ -87,13 +87,20 @@ fn refusals_have_their_exit_status_and_say_what_why_and_fix() {
 #[test]
 fn mistakes_on_the_command_line_are_told_the_same_way() {
     let place = Place::new();
-    for arguments in
-        [&["--json", "list", "--bogus"][..], &["--json", "spawn", "--size", "0x0"], &["--json", "frob"]]
-    {
+    let long = "x".repeat(5_000);
+    for arguments in [
+        &["--json", "list", "--bogus"][..],
+        &["--json", "spawn", "--size", "0x0"],
+        &["--json", "spawn", "--name", &long],
+        &["--json", "frob"],
+        &["--json", "policy"],
+        &["--json"],
+    ] {
         let output = place.run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         let words = String::from_utf8(output.stderr.clone()).unwrap();
         assert!(words.contains("\nwhy: ") && words.contains("\nfix: "), "{words}");
+        assert!(words.len() < 1_000, "{words}");
         assert_eq!(document(&output)["error"]["code"], "bad-params");
     }
 }
