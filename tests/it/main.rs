@@ -18,6 +18,7 @@ mod control;
 mod crowd;
 mod disk;
 mod driving;
+mod file_editor;
 mod garbage;
 mod history;
 mod lifecycle;

@@ -126,8 +126,11 @@ impl Editor {
     /// Waits for a request or a change; says whether it is (also) a request.
     fn wait(&self, input: &File) -> io::Result<bool> {
         let mut places = vec![PollFd::new(input.as_fd(), PollFlags::POLLIN)];
-        places.extend(self.watches.as_ref().map(|w| PollFd::new(w.descriptor(), PollFlags::POLLIN)));
-        match poll(&mut places, PollTimeout::NONE) {
+        let watches = self.watches.as_ref();
+        let told = watches.and_then(Watches::descriptor);
+        places.extend(told.map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN)));
+        let every = watches.and_then(Watches::every).and_then(|every| PollTimeout::try_from(every).ok());
+        match poll(&mut places, every.unwrap_or(PollTimeout::NONE)) {
             Ok(_) => Ok(places[0].revents().is_some_and(|events| !events.is_empty())),
             Err(nix::errno::Errno::EINTR) => Ok(false),
             Err(e) => Err(e.into()),

@@ -1,17 +1,17 @@
-//! Watching directories for the file editor.
+//! Watching by the kernel (inotify).
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
-use delight_proto::refusal::{Code, Refusal};
+use delight_proto::refusal::Refusal;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
 
-/// Directories watched at once: the open folders of a tree on a screen.
-const MOST: usize = 256;
+use super::{bounded, unwatched};
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Watches {
+pub(in super::super) struct Watches {
     inotify: Inotify,
     paths: BTreeMap<WatchDescriptor, String>,
 }
@@ -21,30 +21,29 @@ impl Watches {
     ///
     /// # Errors
     /// The kernel has no watch to spare.
-    pub(super) fn new() -> Result<Self, Refusal> {
+    pub(in super::super) fn new() -> Result<Self, Refusal> {
         let inotify =
             Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).map_err(|e| unwatched(e.desc()))?;
         Ok(Self { inotify, paths: BTreeMap::new() })
     }
 
     /// Readable when something changed.
-    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.inotify.as_fd()
+    pub(in super::super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.inotify.as_fd())
+    }
+
+    /// When to ask for changes, whatever the descriptor says: never.
+    #[expect(clippy::unused_self, reason = "where the kernel tells nothing there is a time")]
+    pub(in super::super) fn every(&self) -> Option<Duration> {
+        None
     }
 
     /// Watches an open directory, which is called `path` by whoever asks.
     ///
     /// # Errors
     /// `too-large` when too many are watched.
-    pub(super) fn add(&mut self, directory: &OwnedFd, path: &str) -> Result<(), Refusal> {
-        if self.paths.len() >= MOST {
-            return Err(Refusal::new(
-                Code::TooLarge,
-                "the directory is not watched",
-                format!("{MOST} are watched already"),
-            )
-            .fix("unwatch another one first"));
-        }
+    pub(in super::super) fn add(&mut self, directory: &OwnedFd, path: &str) -> Result<(), Refusal> {
+        bounded(self.paths.len())?;
         // By its descriptor: exactly the directory that was found to lie below the root.
         let itself = format!("/proc/self/fd/{}", directory.as_raw_fd());
         let news = AddWatchFlags::IN_CREATE | AddWatchFlags::IN_DELETE | AddWatchFlags::IN_CLOSE_WRITE;
@@ -57,7 +56,7 @@ impl Watches {
     }
 
     /// Watches it no longer.
-    pub(super) fn remove(&mut self, path: &str) {
+    pub(in super::super) fn remove(&mut self, path: &str) {
         let named: Vec<WatchDescriptor> =
             self.paths.iter().filter(|(_, known)| *known == path).map(|(watch, _)| *watch).collect();
         for watch in named {
@@ -69,7 +68,7 @@ impl Watches {
 
     /// What changed: the directory, and the name in it (none: the directory itself). Does not wait. More than the kernel
     /// keeps is told as a change of every directory.
-    pub(super) fn changes(&mut self) -> Vec<(String, Option<String>)> {
+    pub(in super::super) fn changes(&mut self) -> Vec<(String, Option<String>)> {
         let Ok(events) = self.inotify.read_events() else { return Vec::new() };
         let mut changes = Vec::new();
         for event in events {
@@ -84,8 +83,4 @@ impl Watches {
         changes.dedup();
         changes
     }
-}
-
-fn unwatched(reason: &str) -> Refusal {
-    Refusal::new(Code::Internal, "the directory is not watched", reason)
 }
