@@ -10,6 +10,7 @@
 // A bench fails by panicking and reports by printing.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)]
 
+mod agent;
 mod crowd;
 mod echo;
 mod history;
@@ -32,6 +33,9 @@ const GROUPS: &[Group] = &[
     ("cat", throughput::cat_rows),
     ("yes", throughput::yes_rows),
     ("echo", echo::rows),
+    ("agent-message", agent::message_rows),
+    ("agent-permission", agent::permission_rows),
+    ("agent-memory", agent::memory_rows),
 ];
 
 fn main() {

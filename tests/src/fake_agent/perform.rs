@@ -22,6 +22,12 @@ const MAX_ANSWER: usize = 256;
 /// How long a terminal may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
+/// The monotonic clock, in nanoseconds.
+pub(crate) fn stamp() -> io::Result<String> {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)?;
+    Ok(format!("{}", now.tv_sec() * 1_000_000_000 + now.tv_nsec()))
+}
+
 /// Runs the statements in order and returns the status to end with.
 pub(crate) fn perform(script: &[Statement], conversation: Option<&Conversation>) -> io::Result<u8> {
     let mut out = io::stdout().lock();
@@ -32,6 +38,13 @@ pub(crate) fn perform(script: &[Statement], conversation: Option<&Conversation>)
             Statement::Say(text) => writeln!(out, "{text}")?,
             Statement::Print(bytes) => out.write_all(bytes)?,
             Statement::Lines { count, rate } => lines(&mut out, *count, *rate)?,
+            Statement::Stamp { count, between } => {
+                for _ in 0..*count {
+                    writeln!(out, "{}", stamp()?)?;
+                    out.flush()?;
+                    std::thread::sleep(*between);
+                }
+            }
             Statement::Flood(bytes) => flood(&mut out, *bytes)?,
             Statement::Read => match read_line()? {
                 Some(line) => writeln!(out, "got: {line}")?,
@@ -86,7 +99,8 @@ pub(crate) fn perform(script: &[Statement], conversation: Option<&Conversation>)
                 None => writeln!(out, "turns: no conversation")?,
             },
             Statement::Err(text) => writeln!(io::stderr(), "{text}")?,
-            Statement::Think(_)
+            Statement::Asks(_)
+            | Statement::Think(_)
             | Statement::Tool { .. }
             | Statement::Write(_)
             | Statement::Look(_)

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::conversation::Conversation;
-use crate::perform::{crash, ignore, myself, start};
+use crate::perform::{crash, ignore, myself, stamp, start};
 use crate::script::{self, Statement};
 
 /// Lines it reads ahead. A `deaf` one reads no more.
@@ -313,6 +313,23 @@ impl Agent {
             Statement::Lines { count, .. } => {
                 for number in 1..=*count {
                     self.text(format!("{number:010}"))?;
+                }
+            }
+            Statement::Stamp { count, between } => {
+                for _ in 0..*count {
+                    self.text(stamp()?)?;
+                    std::thread::sleep(*between);
+                }
+            }
+            Statement::Asks(count) => {
+                for number in 1..=*count {
+                    let asked = Instant::now();
+                    let id =
+                        self.ask("shell", &number.to_string(), |ask| ask.command = Some("true".into()))?;
+                    while self.decided.remove(&id).is_none() {
+                        self.hear(None)?;
+                    }
+                    self.text(asked.elapsed().as_nanos().to_string())?;
                 }
             }
             Statement::Flood(bytes) => {

@@ -15,6 +15,7 @@ Statements, one a line or separated by `;`; `#` begins a comment line:
   say TEXT              print TEXT and a line end
   print TEXT            print TEXT; \\n \\r \\t \\e \\\\ \\; and \\xHH are understood
   lines COUNT [RATE]    print numbered lines (10 digits), RATE a second, else as fast as possible
+  stamp COUNT MILLIS    print the monotonic clock in nanoseconds COUNT times, MILLIS milliseconds between
   flood [BYTES]         print `y` lines up to BYTES bytes, else for ever
   read                  read a line and print `got: LINE`; at the end of input print `got: end of input`
   ask TEXT              print `permission: TEXT [y/n]`, read a line, print `allowed` or `denied`
@@ -44,6 +45,7 @@ waits, `lines` gives one record a line, `flood` records of 1 KiB, and these are 
   write PATH            ask to write a file, and wait
   look PATH             ask to read a file, and wait
   question TEXT         ask for an answer, and wait
+  asks COUNT            ask COUNT times, wait each time, and say how many nanoseconds the answer took
   request TEXT          ask for permission, and go on
   withdraw              take the oldest open request back
   await                 wait until every open request is decided
@@ -59,6 +61,11 @@ pub(crate) enum Statement {
         count: u64,
         rate: Option<u32>,
     },
+    Stamp {
+        count: u64,
+        between: Duration,
+    },
+    Asks(u64),
     Flood(Option<u64>),
     Read,
     Ask(String),
@@ -219,6 +226,11 @@ fn statement(piece: &str) -> Result<Statement, String> {
             count: number(words.next(), "how many lines")?,
             rate: words.next().map(|word| number(Some(word), "lines a second")).transpose()?,
         },
+        "stamp" => Statement::Stamp {
+            count: number(words.next(), "how many times")?,
+            between: Duration::from_millis(number(words.next(), "milliseconds")?),
+        },
+        "asks" => Statement::Asks(number(words.next(), "how many times")?),
         "flood" => Statement::Flood(words.next().map(|word| number(Some(word), "bytes")).transpose()?),
         "read" => Statement::Read,
         "raw" => Statement::Raw,
