@@ -67,7 +67,8 @@ impl Transcript {
         events
     }
 
-    fn over(&mut self, status: TurnStatus) -> Vec<AgentEvent> {
+    /// Ends the turn under way, if there is one.
+    pub(super) fn over(&mut self, status: TurnStatus) -> Vec<AgentEvent> {
         let ended = |turn: String| shown::record(Some(turn.clone()), RecordBody::TurnEnded { turn, status });
         self.turn.take().map(ended).into_iter().collect()
     }

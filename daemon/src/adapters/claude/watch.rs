@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use delight_proto::agent::{Activity, AgentEvent, Source};
+use delight_proto::agent::{Activity, AgentEvent, Source, TurnStatus};
 use delight_proto::id::ConversationId;
 use serde::Deserialize;
 
@@ -68,10 +68,15 @@ impl Watch {
         })
     }
 
-    /// Claude went to another conversation (`/clear`, `/resume`): another transcript, from its beginning.
+    /// Claude went to another conversation (`/clear`, `/resume`): another transcript, from its beginning. What the old one
+    /// still had has been read before.
     fn follow(&mut self, conversation: String, look: &mut Look) {
         let moved = conversation != self.conversation;
         if moved {
+            let events = self.transcript.over(TurnStatus::Cancelled);
+            if !events.is_empty() {
+                look.seen.push(Seen { source: Source::Status, offset: 0, events });
+            }
             self.file = None;
             self.taken = 0;
             self.transcript = Transcript::default();
@@ -111,9 +116,16 @@ impl Watched for Watch {
         // The status first, told last: what was said comes before "idle".
         let status = self.status();
         if let Some(status) = &status {
-            self.follow(status.session_id.clone(), &mut look);
+            if status.session_id != self.conversation {
+                self.read(&mut look);
+            }
+            if !look.more {
+                self.follow(status.session_id.clone(), &mut look);
+            }
         }
-        self.read(&mut look);
+        if !look.more {
+            self.read(&mut look);
+        }
         let activity = status.and_then(|status| match status.status.as_deref() {
             Some("idle") => Some(Activity::Idle),
             Some("busy") => Some(Activity::Working),
@@ -233,10 +245,26 @@ mod tests {
         machine.writes("u-1", &typed("old"));
         machine.says(77, "u-1", "idle");
         assert_eq!(machine.looks(), ["conversation", "user:old", "turn{", "idle"]);
+        // Said between two looks: the old transcript is read to its end, and its turn is over.
+        machine.writes("u-1", &typed("late"));
         machine.says(77, "u-2", "idle");
-        assert_eq!(machine.looks(), ["conversation"]);
+        assert_eq!(machine.looks(), ["user:late", "turn}", "conversation"]);
         machine.writes("u-2", &typed("new"));
         assert_eq!(machine.looks(), ["user:new", "turn{"]);
+    }
+
+    #[test]
+    fn a_conversation_cleared_while_no_daemon_looked_loses_nothing() {
+        let line = typed("one");
+        let mut machine = Machine::new(line.len() as u64);
+        machine.writes("u-1", &line);
+        machine.writes("u-1", &typed("two"));
+        machine.writes("u-2", &typed("new"));
+        machine.says(77, "u-2", "busy");
+        assert_eq!(
+            machine.looks(),
+            ["user:two", "turn{", "turn}", "conversation", "user:new", "turn{", "working"]
+        );
     }
 
     #[test]
