@@ -8,6 +8,7 @@ use delight_proto::event::EventBody;
 use delight_proto::session::{Exit, Phase};
 use delight_tests::agent::{answer, words};
 use delight_tests::{Sandbox, kernel, until};
+use nix::sys::signal::Signal;
 
 /// Lets so much time pass: the moment of the knife is the subject.
 fn moment(micros: u64) {
@@ -84,6 +85,45 @@ fn kill9_while_messages_are_sent() {
     client.until_said(id, "got: 11");
     let wanted: Vec<String> = (0..12).map(|round| format!("got: {round}")).collect();
     assert_eq!(words(&client.events(id)), wanted, "each once, in order");
+}
+
+/// The daemon dies while the agent is given a message, and the agent ends before another daemon comes: the journal proves
+/// that it had it. Its sender hears that, and nobody gives it again.
+#[test]
+fn a_message_given_while_no_daemon_listened_is_not_given_again() {
+    let (sandbox, daemon) = Sandbox::with_daemon();
+    let mut client = sandbox.client();
+    let id = client.spawn_fake(Control::Remote, &["--script", "hang"]);
+    let view = client.get(id);
+    let (agent, holder) = (view.pid.unwrap(), view.holder.unwrap().process.pid);
+    // The holder reads what it is told when nobody waits for its answer any more.
+    kernel::signal(holder, Signal::SIGSTOP);
+    let params = PromptParams {
+        session: id.to_string(),
+        text: "do say done; crash KILL".to_owned(),
+        local_id: Some("only-once".parse().unwrap()),
+    };
+    let mut sender = sandbox.client();
+    sender.send::<SessionPrompt>(&params).unwrap();
+    let accepted = |body: &EventBody| matches!(body, EventBody::MessageAccepted { .. });
+    until("it is accepted", || client.events(id).iter().any(|event| accepted(&event.body)));
+    moment(300_000);
+    daemon.kill9();
+    kernel::signal(holder, Signal::SIGCONT);
+    until("the agent did it and ended", || !kernel::alive(agent));
+
+    let _daemon = sandbox.start_daemon();
+    let mut client = sandbox.client();
+    client.until_said(id, "done");
+    until("the desktop has it", || client.get(id).generation == 2 && client.get(id).phase == Phase::Running);
+    client.call::<SessionPrompt>(&params).expect("whoever asks again hears that it was given");
+    client.switch(id, Control::Remote).unwrap();
+    client.prompt(id, "do turns").unwrap();
+    client.until_said(id, "turns: 2");
+    let events = client.events(id);
+    assert_eq!(words(&events), ["done", "turns: 2"], "once, and the agent never said that it came twice");
+    let dropped = |body: &EventBody| matches!(body, EventBody::MessageDropped { .. });
+    assert!(!events.iter().any(|event| dropped(&event.body)), "{events:#?}");
 }
 
 /// claude-code #79569: the daemon dies in the middle of a long turn, several times; every record is there once.

@@ -41,6 +41,59 @@ fn malformed_huge_and_unknown_output_never_wedges_a_session() {
     assert!(skipped.len() <= 8, "neighbours are told as one: {skipped:?}");
 }
 
+/// A newer agent says things nobody has heard of, between the things everybody has: counted, skipped, no word lost.
+#[test]
+fn a_flood_of_unknown_kinds_between_words_loses_no_word() {
+    const ROUNDS: usize = 20;
+    let (sandbox, _daemon) = Sandbox::with_daemon();
+    let mut client = sandbox.client();
+    let id = client.spawn_fake(Control::Remote, &[]);
+    let unknown = "{\"did\":\"something-new\",\"n\":[1,2]}";
+    // Kinds and garbage, then a line in two halves with time between them, then a word.
+    let garbage = format!("print {}\\x00\\xff\\xfe\\x80\\n", format!("{unknown}\\n").repeat(50));
+    let half = "print {\"did\":\"activity\",\"activ; pause 1; print ity\":\"working\"}\\n";
+    for round in 1..=ROUNDS {
+        client.prompt(id, &format!("do {garbage}; {half}; say {round}")).unwrap();
+    }
+    client.until_said(id, &ROUNDS.to_string());
+    let events = client.events(id);
+    let wanted: Vec<String> = (1..=ROUNDS).map(|round| round.to_string()).collect();
+    assert_eq!(words(&events), wanted, "every word once, in order");
+    let skipped: u64 = events
+        .iter()
+        .filter_map(|event| match &event.body {
+            EventBody::Skipped { bytes, .. } => Some(*bytes),
+            _ => None,
+        })
+        .sum();
+    let each = (unknown.len() + 1) * 50 + 5;
+    assert_eq!(skipped, (each * ROUNDS) as u64, "every byte that was skipped is counted");
+}
+
+/// A line larger than all the journal keeps: memory stays bounded, and what follows is understood.
+#[test]
+fn a_line_longer_than_the_journal_is_skipped() {
+    let (sandbox, daemon) = Sandbox::with_daemon();
+    let mut client = sandbox.client();
+    let id = client.spawn_fake(Control::Remote, &[]);
+    client.prompt(id, "do say before; huge 100000000; say after").unwrap();
+    client.until_said(id, "after");
+    let events = client.events(id);
+    assert_eq!(words(&events), ["before", "after"]);
+    let skipped: u64 = events
+        .iter()
+        .filter_map(|event| match &event.body {
+            EventBody::Skipped { bytes, .. } => Some(*bytes),
+            _ => None,
+        })
+        .sum();
+    assert_eq!(skipped, 100_000_001);
+    let memory = kernel::private_memory(daemon.pid());
+    assert!(memory < 120 << 20, "{memory} bytes");
+    client.stop(id, false);
+    until("nothing of it is left", || sandbox.runners().is_empty());
+}
+
 /// claude-code #77881: an agent that does nothing any more is shown as working since then, and can be stopped.
 #[test]
 fn a_stuck_agent_is_shown_and_can_be_stopped_with_all_it_started() {

@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use delight_proto::agent::{Control, RecordBody};
+use delight_proto::api::method::{SessionStop, StopParams};
+use delight_proto::event::EventBody;
 use delight_proto::holder::Attach;
 use delight_proto::session::{Phase, Size};
 use delight_tests::attached::controller;
-use delight_tests::{Sandbox, until};
+use delight_tests::{Sandbox, kernel, until};
 
 /// A small file system of its own over the sandbox's sessions directory, visible to everybody; unmounted at the end.
 struct SmallDisk(PathBuf);
@@ -80,6 +83,76 @@ fn a_full_disk_is_told_and_survived() {
     daemon.kill9();
     let _daemon = sandbox.start_daemon();
     assert_eq!(sandbox.client().get(id).phase, Phase::Running);
+}
+
+/// "The disk filled up over night": what an agent said meanwhile is taken in when there is room again, once and in order;
+/// where the journal itself had no room, the gap is told.
+#[test]
+fn a_talkative_agent_on_a_full_disk_is_heard_when_there_is_room_again() {
+    const LINES: u64 = 20_000;
+    let sandbox = Sandbox::new();
+    let Some(disk) = SmallDisk::mount(sandbox.place().sessions(), 12 << 20) else { return };
+    let _daemon = sandbox.start_daemon();
+    let mut client = sandbox.client();
+    let id = client.spawn_fake(Control::Remote, &[]);
+    let filler = disk.0.join("filler");
+    std::fs::write(&filler, vec![0u8; 8 << 20]).unwrap();
+    client.prompt(id, &format!("do lines {LINES}; say end")).unwrap();
+    until("the disk is full", || !client.get(id).warnings.is_empty());
+    let view = client.get(id);
+    assert_eq!(view.phase, Phase::Running);
+    let (mut before, mut looks) = (None, 0);
+    until("the agent has said all, and only its words wait", || {
+        let now = Some(kernel::cpu_ms(view.pid.unwrap()));
+        looks = if now == before { looks + 1 } else { 0 };
+        before = now;
+        looks > 20
+    });
+    std::fs::remove_file(&filler).unwrap();
+    client.until_said(id, "end");
+    until("it is told that it is over", || client.get(id).warnings.is_empty());
+    let mut next = 1;
+    let mut gap_told = false;
+    for event in client.events(id) {
+        match &event.body {
+            EventBody::Skipped { .. } => gap_told = true,
+            EventBody::Recorded { record, .. } => match &record.body {
+                RecordBody::Text { text } if text == "end" => assert!(next == LINES + 1 || gap_told),
+                RecordBody::Text { text } => {
+                    let number: u64 = text.parse().unwrap();
+                    assert!(number == next || (number > next && gap_told), "{number} comes, not {next}");
+                    (next, gap_told) = (number + 1, false);
+                }
+                RecordBody::Notice { message } => panic!("{message}"),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+    // It still converses, and ends.
+    client.prompt(id, "still there?").unwrap();
+    client.until_said(id, "got: still there?");
+    client.stop(id, false);
+    until("nothing of it is left", || sandbox.runners().is_empty());
+}
+
+/// A full disk is in nobody's way who wants it to end.
+#[test]
+fn an_agent_on_a_full_disk_can_be_stopped() {
+    let sandbox = Sandbox::new();
+    let Some(disk) = SmallDisk::mount(sandbox.place().sessions(), 6 << 20) else { return };
+    let _daemon = sandbox.start_daemon();
+    let mut client = sandbox.client();
+    let id = client.spawn_fake(Control::Remote, &[]);
+    std::fs::write(disk.0.join("filler"), vec![0u8; 4 << 20]).unwrap();
+    client.prompt(id, "do say go; flood").unwrap();
+    until("the disk is full", || !client.get(id).warnings.is_empty());
+    let params = StopParams { session: id.to_string(), kill: true, grace_ms: None };
+    // It is done, or refused because that could not be stored: either way nothing of it runs on.
+    let answer = client.call::<SessionStop>(&params);
+    assert!(answer.as_ref().is_ok_and(|view| !view.phase.is_live()) || answer.is_err(), "{answer:?}");
+    until("nothing of it is left", || sandbox.runners().is_empty());
+    until("its end is known", || !client.get(id).phase.is_live());
 }
 
 /// Somebody deleted the session's directory: it goes on, and says so.

@@ -3,8 +3,10 @@
 //! `tests/agents/install` installs them from npm into `target/agents` (or `DELIGHT_AGENTS_DIR`). What is not there is
 //! skipped and says so; with `DELIGHT_REAL_AGENTS=required`, as CI sets it, at least one must be there.
 
+mod busy;
 mod life;
 mod rig;
+mod switching;
 
 use rig::{CLAUDE, CODEX, GEMINI, Rig};
 
@@ -19,14 +21,14 @@ fn some_real_agent_is_installed_where_that_is_required() {
     assert!(!required || !installed.is_empty(), "no real agent is installed: run tests/agents/install");
 }
 
-/// One test an agent and story: `$story` of life.rs, with that agent, begun in that control.
+/// One test an agent and story: `$story`, with that agent, begun in that control.
 macro_rules! stories {
-    ($($name:ident: $kind:ident, $control:ident, $story:ident;)*) => {
+    ($($name:ident: $kind:ident, $control:ident, $stories:ident::$story:ident;)*) => {
         $(
             #[test]
             fn $name() {
                 if let Some(rig) = Rig::start(&$kind, Control::$control) {
-                    life::$story(rig);
+                    $stories::$story(rig);
                 }
             }
         )*
@@ -34,23 +36,27 @@ macro_rules! stories {
 }
 
 stories! {
-    claude_converses: CLAUDE, Remote, converses;
-    claude_asks_and_does_what_was_decided: CLAUDE, Remote, asks_and_obeys;
-    claude_stops_in_mid_stream: CLAUDE, Remote, stops_in_mid_stream;
-    claude_is_heard_once_when_the_daemon_dies_in_mid_turn: CLAUDE, Remote, survives_the_daemon_in_mid_turn;
-    claude_gets_the_answer_when_the_daemon_died_while_it_asked: CLAUDE, Remote, is_answered_after_the_daemon_died;
-    claude_goes_on_from_desktop_to_phone_and_back: CLAUDE, Local, changes_hands;
-    claude_goes_on_after_it_was_killed: CLAUDE, Remote, goes_on_after_it_was_killed;
-    codex_converses: CODEX, Remote, converses;
-    codex_asks_and_does_what_was_decided: CODEX, Remote, asks_and_obeys;
-    codex_stops_in_mid_stream: CODEX, Remote, stops_in_mid_stream;
-    codex_is_heard_once_when_the_daemon_dies_in_mid_turn: CODEX, Remote, survives_the_daemon_in_mid_turn;
-    codex_gets_the_answer_when_the_daemon_died_while_it_asked: CODEX, Remote, is_answered_after_the_daemon_died;
-    codex_goes_on_from_desktop_to_phone_and_back: CODEX, Local, changes_hands;
-    codex_goes_on_after_it_was_killed: CODEX, Remote, goes_on_after_it_was_killed;
-    gemini_converses: GEMINI, Remote, converses;
-    gemini_asks_and_does_what_was_decided: GEMINI, Remote, asks_and_obeys;
-    gemini_stops_in_mid_stream: GEMINI, Remote, stops_in_mid_stream;
-    gemini_is_heard_once_when_the_daemon_dies_in_mid_turn: GEMINI, Remote, survives_the_daemon_in_mid_turn;
-    gemini_gets_the_answer_when_the_daemon_died_while_it_asked: GEMINI, Remote, is_answered_after_the_daemon_died;
+    claude_converses: CLAUDE, Remote, life::converses;
+    claude_asks_and_does_what_was_decided: CLAUDE, Remote, life::asks_and_obeys;
+    claude_stops_in_mid_stream: CLAUDE, Remote, life::stops_in_mid_stream;
+    claude_is_heard_once_when_the_daemon_dies_in_mid_turn: CLAUDE, Remote, life::survives_the_daemon_in_mid_turn;
+    claude_gets_the_answer_when_the_daemon_died_while_it_asked: CLAUDE, Remote, life::is_answered_after_the_daemon_died;
+    claude_goes_on_from_desktop_to_phone_and_back: CLAUDE, Local, life::changes_hands;
+    claude_goes_on_after_it_was_killed: CLAUDE, Remote, life::goes_on_after_it_was_killed;
+    claude_changes_hands_fifty_times: CLAUDE, Local, switching::changes_hands_fifty_times;
+    claude_is_taken_back_by_two_spaces: CLAUDE, Remote, switching::is_taken_back_by_two_spaces;
+    claude_is_cleared: CLAUDE, Local, switching::is_cleared;
+    codex_converses: CODEX, Remote, life::converses;
+    codex_asks_and_does_what_was_decided: CODEX, Remote, life::asks_and_obeys;
+    codex_stops_in_mid_stream: CODEX, Remote, life::stops_in_mid_stream;
+    codex_is_heard_once_when_the_daemon_dies_in_mid_turn: CODEX, Remote, life::survives_the_daemon_in_mid_turn;
+    codex_gets_the_answer_when_the_daemon_died_while_it_asked: CODEX, Remote, life::is_answered_after_the_daemon_died;
+    codex_goes_on_from_desktop_to_phone_and_back: CODEX, Local, life::changes_hands;
+    codex_goes_on_after_it_was_killed: CODEX, Remote, life::goes_on_after_it_was_killed;
+    gemini_takes_one_message_at_a_time: GEMINI, Remote, busy::takes_one_message_at_a_time;
+    gemini_converses: GEMINI, Remote, life::converses;
+    gemini_asks_and_does_what_was_decided: GEMINI, Remote, life::asks_and_obeys;
+    gemini_stops_in_mid_stream: GEMINI, Remote, life::stops_in_mid_stream;
+    gemini_is_heard_once_when_the_daemon_dies_in_mid_turn: GEMINI, Remote, life::survives_the_daemon_in_mid_turn;
+    gemini_gets_the_answer_when_the_daemon_died_while_it_asked: GEMINI, Remote, life::is_answered_after_the_daemon_died;
 }

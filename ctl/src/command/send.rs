@@ -26,7 +26,8 @@ const PIECE: usize = 256 << 10;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 An agent the phone drives gets the text as one message. Any other session gets it as it is, as if typed, without a line end \
-unless --enter is given; keys follow the text, in the order given.
+unless --enter is given; keys follow the text, in the order given. Some agents take one message at a time: one that works gets \
+the next when it is idle, and this waits for that; the message stays on record when you do not.
 
 Examples:
   delightctl send build 'make test' --enter

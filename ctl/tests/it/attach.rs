@@ -82,7 +82,8 @@ fn the_end_of_the_command_is_told_after_its_last_output() {
     for (arguments, status) in [(&[][..], 0), (&["--exit-status"][..], 3)] {
         let mut a = attach(arguments, true);
         a.holder.output(b"last words\r\n");
-        let exited = Exited { generation: 1, exit: Exit::Code(3), at_ms: 0, offset: 0, survivors: 0 };
+        let exited =
+            Exited { generation: 1, exit: Exit::Code(3), at_ms: 0, offset: 0, survivors: 0, unwritten: 0 };
         a.holder.say(&FromHolder::Exited(exited));
         assert_eq!(a.terminal.ended(), status);
         let all = a.terminal.wait_for("ended: exit status 3");

@@ -109,7 +109,8 @@ fn following_goes_on_at_the_holder_and_ends_with_the_session() {
         .unwrap();
     let mut holder = accept(&listener, &running, false);
     holder.say(&FromHolder::Output { offset: 5, bytes: b"present\n".to_vec() });
-    let exited = Exited { generation: 1, exit: Exit::Code(0), at_ms: 0, offset: 13, survivors: 0 };
+    let exited =
+        Exited { generation: 1, exit: Exit::Code(0), at_ms: 0, offset: 13, survivors: 0, unwritten: 0 };
     holder.say(&FromHolder::Exited(exited));
     drop(holder);
     let output = child.wait_with_output().unwrap();

@@ -63,6 +63,7 @@ impl Holder {
         self.piped = started.piped;
         self.runner = Some(Runner { pid, started: started.clone() });
         self.streams = streams;
+        self.input.begin();
         self.generation = start.generation;
         self.keep = start.keep;
         (self.exited, self.exit_is_durable, self.tree_is_gone) = (None, false, false);
@@ -122,6 +123,7 @@ impl Holder {
             at_ms: now_ms(),
             offset: self.log.end(),
             survivors: u32::try_from(survivors).unwrap_or(u32::MAX),
+            unwritten: self.input.failed(),
         };
         self.tree_gone_wanted |= survivors > 0;
         self.exited = Some(exited.clone());

@@ -25,9 +25,21 @@ struct Waiting {
 pub(crate) struct InputQueue {
     waiting: VecDeque<Waiting>,
     bytes: usize,
+    /// Bytes given up since [`Self::begin`].
+    failed: u64,
 }
 
 impl InputQueue {
+    /// For a new runner.
+    pub(crate) fn begin(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Bytes of this runner's input that were never written: always the last ones, for once one failed all do.
+    pub(crate) fn failed(&self) -> u64 {
+        self.failed
+    }
+
     /// Whether there is something to write.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
@@ -77,6 +89,7 @@ impl InputQueue {
 
     /// Empties the queue and gives the receipts of what was not written whole.
     pub(crate) fn fail(&mut self) -> Vec<Receipt> {
+        self.failed += self.bytes as u64;
         self.bytes = 0;
         std::mem::take(&mut self.waiting).into_iter().filter_map(|waiting| waiting.receipt).collect()
     }

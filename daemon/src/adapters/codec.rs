@@ -42,7 +42,8 @@ pub(crate) trait Codec: Send + std::fmt::Debug {
     /// The lines for an order. Empty: the runner has it already, or there is nothing to do.
     ///
     /// # Errors
-    /// The agent cannot do this, or not now.
+    /// The agent cannot do this, or not now. `busy` for a message: it is given again when the agent is idle, and its sender
+    /// waits for that.
     fn order(&mut self, order: &AgentOrder) -> Result<Vec<u8>, Refusal>;
 }
 

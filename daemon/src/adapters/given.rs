@@ -14,9 +14,14 @@ const REMEMBERED: usize = 1_024;
 pub(super) struct Given(VecDeque<String>);
 
 impl Given {
+    /// Whether one was noted.
+    pub(super) fn knows(&self, id: &str) -> bool {
+        self.0.iter().any(|known| known == id)
+    }
+
     /// Notes one; says whether it is new.
     pub(super) fn note(&mut self, id: &str) -> bool {
-        if self.0.iter().any(|known| known == id) {
+        if self.knows(id) {
             return false;
         }
         if self.0.len() == REMEMBERED {

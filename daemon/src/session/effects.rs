@@ -32,7 +32,7 @@ impl Body for SessionBody {
             // What comes through a bounded door takes turns: an agent that floods keeps nobody from stopping it.
             let inside = async {
                 tokio::select! {
-                    came = self.agent.next() => Inside::Agent(came),
+                    came = self.agent.next(state.hears_agent()) => Inside::Agent(came),
                     mail = self.mailbox.recv() => Inside::Mail(mail),
                     () = changed(&mut self.policy) => Inside::Policy,
                 }

@@ -26,6 +26,10 @@ pub struct AgentMemory {
     /// How far the agent's transcript has been taken in.
     #[serde(default)]
     pub transcript: Mark,
+    /// How far the transcripts of conversations it has left were taken in, oldest first: it may go back to one. At most
+    /// [`super::bounds::LEFT`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<Left>,
     /// The turn under way.
     #[serde(default)]
     pub turn: Option<String>,
@@ -59,6 +63,15 @@ pub struct AgentMemory {
     /// What is allowed unasked as long as the session lives, oldest first; at most [`super::bounds::ALLOWED`].
     #[serde(default)]
     pub allowed: Vec<Allowed>,
+}
+
+/// A conversation that was left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// Which.
+    pub conversation: ConversationId,
+    /// How far its transcript was taken in.
+    pub transcript: Mark,
 }
 
 /// What a runner is started with.

@@ -11,7 +11,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::memory::{AgentMemory, Handover, Launched};
+pub use self::memory::{AgentMemory, Handover, Launched, Left};
 pub use self::permission::{
     Allowed, Decision, OnNoAnswer, Outcome, PermissionAsk, PermissionEnd, PermissionView, Scope,
 };
@@ -43,6 +43,8 @@ pub mod bounds {
     pub const ACCEPTED: usize = 128;
     /// Keys of records that are remembered against doubles: two sources of one agent are never further apart.
     pub const SEEN: usize = 256;
+    /// Conversations an agent left whose places are remembered: people go back to the last one or two.
+    pub const LEFT: usize = 16;
     /// What may be allowed for a whole session at once; the oldest goes first.
     pub const ALLOWED: usize = 64;
     /// Bytes of a short text of an agent (a tool's name, a title, an id). Longer ones are cut.

@@ -240,7 +240,8 @@ mod tests {
         let process = ProcessIdentity { pid: 7, start_time: 8, boot_id: "b".into() };
         let refusal = Refusal::new(Code::WrongState, "a", "b").fix("c");
         let started = Started { generation: 2, process: process.clone(), offset: 9, piped: true };
-        let exited = Exited { generation: 1, exit: Exit::Signal(9), at_ms: 1, offset: 2, survivors: 3 };
+        let exited =
+            Exited { generation: 1, exit: Exit::Signal(9), at_ms: 1, offset: 2, survivors: 3, unwritten: 4 };
         for frame in [
             ToHolder::Hello(Hello {
                 version: 1,

@@ -151,6 +151,14 @@ pub struct Exited {
     pub offset: u64,
     /// Descendants still alive. When it is not 0 a [`FromHolder::TreeGone`] follows once they are gone.
     pub survivors: u32,
+    /// Bytes at the end of its input that are in the journal and were never written to it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unwritten: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Something is wrong, or is over.

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use super::rig::Rig;
 
 /// Ends it in order; nothing of it is left.
-fn ends(mut rig: Rig) {
+pub(super) fn ends(mut rig: Rig) {
     let params = StopParams { session: rig.id.to_string(), kill: false, grace_ms: None };
     let view = rig.client().call::<SessionStop>(&params).expect("it ends");
     assert!(!view.phase.is_live(), "{view:?}");

@@ -223,6 +223,16 @@ impl Rig {
         self.view().agent.filter(|agent| !agent.switching).map(|agent| agent.control)
     }
 
+    /// The name of the agent's conversation.
+    pub(super) fn conversation(&mut self) -> String {
+        until_some("its conversation is known", || self.view().agent?.conversation).as_str().to_owned()
+    }
+
+    /// The daemon's process.
+    pub(super) fn daemon_pid(&self) -> u32 {
+        self.daemon.as_ref().expect("a daemon runs").pid()
+    }
+
     /// The daemon dies without a word, and another one comes.
     pub(super) fn daemon_dies(&mut self) {
         self.daemon.take().expect("a daemon runs").kill9();
@@ -239,23 +249,39 @@ impl Rig {
         self.client.call::<SessionPrompt>(&params).expect("the agent takes the message");
     }
 
+    /// Gives it a message under an id, without waiting for it to be given: dropping what is returned hangs up.
+    pub(super) fn sends(&mut self, text: &str, local_id: &str) -> Client {
+        let local_id = Some(local_id.parse().expect("an id"));
+        let params = PromptParams { session: self.id.to_string(), text: text.to_owned(), local_id };
+        let mut client = self.sandbox.client();
+        client.send::<SessionPrompt>(&params).expect("the daemon reads");
+        client
+    }
+
     /// Types into its terminal program, as a person at the desktop would, and returns once it has the words.
     pub(super) fn types(&mut self, text: &str) {
         self.keys(text);
-        let mut looks = 0;
-        until("the agent takes what was typed", || {
-            // An Enter that comes close behind the words is taken for a line break of theirs: it is pressed again.
-            if looks % 16 == 0 {
-                self.keys("\r");
-            }
-            looks += 1;
-            self.records()
+        self.enters_until("the agent takes what was typed", |rig| {
+            rig.records()
                 .iter()
                 .any(|body| matches!(body, RecordBody::UserText { text: words } if words.contains(text)))
         });
     }
 
-    fn keys(&mut self, keys: &str) {
+    /// Presses Enter until something has come of it: one that comes close behind the words is taken for a line break of
+    /// theirs.
+    pub(super) fn enters_until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
+        let mut looks = 0;
+        until(what, || {
+            if looks % 16 == 0 {
+                self.keys("\r");
+            }
+            looks += 1;
+            done(self)
+        });
+    }
+
+    pub(super) fn keys(&mut self, keys: &str) {
         let data = BASE64_STANDARD.encode(keys);
         let params = SendParams { session: self.id.to_string(), data, request_id: None };
         self.client.call::<SessionSend>(&params).expect("the terminal takes keys");

@@ -36,6 +36,7 @@ impl Step {
         if self.s.unsaved_marks >= SAVE_EVERY {
             self.save();
         }
+        self.tell_idle();
         if self.s.tree == Tree::Gone && !self.s.is_sought() {
             // Its last words came after its end.
             self.agent_over("the agent ended");

@@ -86,7 +86,8 @@ pub enum Effect {
         control: Option<Control>,
     },
     /// Told: give the agent an order through its codec. Answered like `Write`: `TagDone` when it is written to the runner
-    /// (or the journal shows that it was before), `TagFailed` when it will not be.
+    /// (or the journal shows that it was before), `TagFailed` when it will not be; a message also by
+    /// `TagNotYet`.
     Tell {
         /// For the answer.
         tag: u64,

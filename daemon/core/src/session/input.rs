@@ -3,7 +3,7 @@
 //! All of it is plain data that can be recorded and folded again (see `replay`).
 
 use delight_proto::agent::{Activity, AgentEvent, Control, Decision, Message, Source};
-use delight_proto::id::SessionName;
+use delight_proto::id::{LocalId, SessionName};
 use delight_proto::policy::Policy;
 use delight_proto::refusal::Refusal;
 use delight_proto::session::{Exit, HolderIdentity, Origin, Phase, Size};
@@ -277,6 +277,20 @@ pub enum Happening {
         tag: u64,
         /// Why.
         refusal: Refusal,
+    },
+    /// The agent cannot take the message of this tag while it works on another; it wants it once it is idle. Answers
+    /// [`super::Effect::Tell`] of a message, and comes before whatever is heard of the agent after it was asked.
+    TagNotYet {
+        /// Of the effect.
+        tag: u64,
+    },
+    /// The journal of a runner that has ended proves that it was given this message, though nobody heard so at the time.
+    /// Comes before what ends that runner.
+    MessageGiven {
+        /// Of the runner.
+        generation: u64,
+        /// Which message.
+        local_id: LocalId,
     },
     /// All present troubles of the holder; empty: all is well again.
     Trouble {

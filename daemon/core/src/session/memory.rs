@@ -1,10 +1,12 @@
 //! How events change what is remembered of an agent: with `record`, the only place that does.
 
-use delight_proto::agent::bounds::{ACCEPTED, ALLOWED, COMPLETED, SEEN};
+use delight_proto::agent::bounds::{ACCEPTED, ALLOWED, COMPLETED, LEFT, SEEN};
 use delight_proto::agent::{
-    AgentMemory, Handover, Mark, Outcome, PermissionAsk, PermissionEnd, PermissionView, RecordBody, Source,
+    AgentMemory, Handover, Left, Mark, Outcome, PermissionAsk, PermissionEnd, PermissionView, RecordBody,
+    Source,
 };
 use delight_proto::event::{Event, EventBody};
+use delight_proto::id::ConversationId;
 use delight_proto::session::Origin;
 
 use super::{bounding, dedupe, verdict};
@@ -51,7 +53,7 @@ pub(super) fn apply(agent: &mut AgentMemory, generation: u64, event: &Event) {
             }
         }
         EventBody::Skipped { source, mark, .. } => advance(agent, *source, *mark),
-        EventBody::ConversationChanged { conversation } => agent.conversation = Some(conversation.clone()),
+        EventBody::ConversationChanged { conversation } => moved(agent, conversation),
         EventBody::ActivityChanged { view } => agent.activity = Some(*view),
         EventBody::ModeChanged { model, permission_mode, .. } => {
             if model.is_some() {
@@ -110,6 +112,20 @@ pub(super) fn apply(agent: &mut AgentMemory, generation: u64, event: &Event) {
         }
         EventBody::BypassChanged { until_ms, .. } => agent.bypass_until_ms = *until_ms,
         _ => {}
+    }
+}
+
+/// Another conversation is another file: how far the old one was taken in says nothing of it.
+fn moved(agent: &mut AgentMemory, to: &ConversationId) {
+    if agent.conversation.as_ref() == Some(to) {
+        return;
+    }
+    let transcript = std::mem::take(&mut agent.transcript);
+    if let Some(conversation) = agent.conversation.replace(to.clone()) {
+        push_bounded(&mut agent.left, Left { conversation, transcript }, LEFT);
+    }
+    if let Some(known) = agent.left.iter().position(|left| left.conversation == *to) {
+        agent.transcript = agent.left.remove(known).transcript;
     }
 }
 

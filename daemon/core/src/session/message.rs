@@ -66,6 +66,18 @@ impl Step {
         }
     }
 
+    /// A runner that has ended had it: the next one must not be given it again.
+    pub(super) fn message_given(&mut self, generation: u64, id: &LocalId) {
+        let waits = self.s.record.agent.queue.iter().any(|message| message.local_id == *id);
+        if generation == self.s.record.generation && waits && !self.s.is_discarded() {
+            self.s
+                .callers
+                .tagged
+                .retain(|_, tagged| !matches!(tagged, Tagged::Prompt { id: of } if of == id));
+            self.message_delivered(id);
+        }
+    }
+
     /// The agent will not get the message.
     pub(super) fn drop_message(&mut self, id: &LocalId, refusal: &Refusal) {
         self.log(EventBody::MessageDropped { local_id: id.clone(), reason: refusal.reason.clone() });

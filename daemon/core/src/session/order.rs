@@ -1,6 +1,6 @@
 //! What the agent is told, and what becomes of it.
 
-use delight_proto::agent::{AgentOrder, Control, Outcome};
+use delight_proto::agent::{Activity, AgentOrder, Control, Outcome};
 use delight_proto::event::EventBody;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::Origin;
@@ -31,10 +31,29 @@ impl Step {
         for id in decided.map(|view| view.ask.id.clone()).collect::<Vec<_>>() {
             self.tell_decision(&id);
         }
+        self.tell_messages();
+    }
+
+    /// The same for messages alone.
+    fn tell_messages(&mut self) {
         if self.s.is_ready() {
             for message in self.s.record.agent.queue.clone() {
                 self.tell_message(&message);
             }
+        }
+    }
+
+    /// The agent is busy: the message stays on record, with who waits for it.
+    pub(super) fn tag_not_yet(&mut self, tag: u64) {
+        self.s.callers.tagged.remove(&tag);
+    }
+
+    /// What an agent that takes one message at a time could not take before, it can take when it is idle.
+    pub(super) fn tell_idle(&mut self) {
+        let agent = &self.s.record.agent;
+        let idle = agent.activity.is_some_and(|view| view.activity == Activity::Idle);
+        if idle && !agent.queue.is_empty() && self.s.is_stable() && self.s.can_be_told() {
+            self.tell_messages();
         }
     }
 

@@ -104,6 +104,8 @@ impl Step {
             Happening::TreeGone { generation } => self.tree_gone(generation),
             Happening::TagDone { tag } => self.tag_done(tag),
             Happening::TagFailed { tag, refusal } => self.tag_failed(tag, refusal),
+            Happening::TagNotYet { tag } => self.tag_not_yet(tag),
+            Happening::MessageGiven { generation, local_id } => self.message_given(generation, &local_id),
             Happening::Trouble { troubles } => self.trouble(troubles),
             Happening::Agent(heard) => self.heard(*heard),
             Happening::Policy(policy) => self.s.policy = *policy,

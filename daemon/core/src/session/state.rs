@@ -53,7 +53,8 @@ pub const MAX_EARLY_BYTES: usize = 64 << 10;
 /// Events appended since the last save after which the record is saved, so that restoring folds no more than this.
 /// The event log must keep at least so many, whatever its retention.
 pub const SAVE_EVERY: u64 = 256;
-/// Events kept in memory while the store refuses them; beyond it the oldest is given up (nobody was told of it).
+/// Events kept in memory while the store refuses them; beyond it the oldest is given up (nobody was told of it). What
+/// the agent says meanwhile waits in its journal ([`Session::hears_agent`]), so people alone cannot reach it soon.
 pub const MAX_UNSTORED: usize = 256;
 /// Troubles of a holder that are shown, and characters of each.
 pub const MAX_TROUBLES: usize = 16;
@@ -228,6 +229,9 @@ pub(super) struct Store {
     pub(super) saved_seq: u64,
     /// Events the store has refused, oldest first. Empty unless `trouble`.
     pub(super) unstored: Vec<Event>,
+    /// How many more it refused that were given up: so many the first of `unstored` says are missing.
+    #[serde(default)]
+    pub(super) given_up: u64,
     /// Names to be released as soon as it is stored that they are not the session's any more; at most a few, for a
     /// rename is refused while the store refuses.
     pub(super) names: Vec<SessionName>,
@@ -328,6 +332,13 @@ impl Session {
         }
         record.last_seq = log_seq;
         Self { restoring: true, store, ..Self::new(record, capabilities) }
+    }
+
+    /// Whether it takes in what its agent says. While the store refuses, that is left where it is: in the journal and in
+    /// files, where nothing of it is lost.
+    #[must_use]
+    pub fn hears_agent(&self) -> bool {
+        self.store.trouble.as_ref().is_none_or(|trouble| trouble.trying)
     }
 
     /// What survives of it.

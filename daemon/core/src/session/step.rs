@@ -184,9 +184,9 @@ impl Step {
             self.says.extend(self.s.store.names.drain(..).map(Say::ReleaseName));
             events.splice(0..0, std::mem::take(&mut self.s.store.unstored));
             if events.len() > MAX_UNSTORED {
-                // Nobody was told of the oldest; the record has what they came to. The rest is numbered anew.
+                // Nobody was told of the oldest; the record has what they came to, and the log says how many are missing.
+                self.s.store.give_up(&mut events);
                 let log_seq = events.first().map_or(0, |e| e.seq - 1);
-                events.drain(..events.len() - MAX_UNSTORED);
                 self.s.record.last_seq = renumber(&mut events, log_seq);
             }
         }

@@ -1,11 +1,13 @@
 //! When the store refuses: what was not told is decided again, what was not stored is tried again.
 
-use delight_proto::agent::AgentOrder;
-use delight_proto::event::EventBody;
+use delight_proto::agent::{AgentOrder, AgentRecord, Mark, RecordBody, Source};
+use delight_proto::event::{Event, EventBody};
 use delight_proto::refusal::{Code, Refusal};
 
 use super::callers::Tagged;
-use super::state::{MAX_TROUBLE_CHARS, RETRY_FIRST_MS, RETRY_MAX_MS, Removal, StoreTrouble, Tree};
+use super::state::{
+    MAX_TROUBLE_CHARS, MAX_UNSTORED, RETRY_FIRST_MS, RETRY_MAX_MS, Removal, Store, StoreTrouble, Tree,
+};
 use super::step::{Say, Step, renumber};
 use crate::actor::Ticket;
 
@@ -13,6 +15,20 @@ pub(super) fn storage_refusal(reason: &str) -> Refusal {
     Refusal::new(Code::Storage, "it could not be stored", reason)
         .fix("make room on the disk of the state directory; the daemon goes on trying")
         .retry()
+}
+
+impl Store {
+    /// Gives up the oldest of too many events, and has the first that is left say how many.
+    pub(super) fn give_up(&mut self, events: &mut Vec<Event>) {
+        let said_before = usize::from(self.given_up > 0);
+        let gone: Vec<Event> = events.drain(..=events.len() - MAX_UNSTORED).collect();
+        let Some(first) = gone.first() else { return };
+        self.given_up += (gone.len() - said_before) as u64;
+        let message = format!("{} entries are missing here: they could not be stored", self.given_up);
+        let record = AgentRecord { key: None, parent: None, body: RecordBody::Notice { message } };
+        let body = EventBody::Recorded { source: Source::Status, mark: Mark::default(), record };
+        events.insert(0, Event { body, ..first.clone() });
+    }
 }
 
 impl Step {
@@ -25,6 +41,9 @@ impl Step {
         store.durable |= std::mem::take(&mut store.saving);
         store.in_flight = Vec::new();
         store.untold = Vec::new();
+        if store.unstored.is_empty() {
+            store.given_up = 0;
+        }
     }
 
     /// The last step is not stored, and nothing of what it wanted told was told.
@@ -32,7 +51,12 @@ impl Step {
         let reason = reason.chars().take(MAX_TROUBLE_CHARS).collect::<String>();
         let store = &mut self.s.store;
         let mut unstored = std::mem::take(&mut store.in_flight);
+        let tried = unstored.len();
         unstored.retain(|event| event.seq > log_seq);
+        if unstored.len() < tried {
+            // The first of them is on record, and with it what it said of those before.
+            store.given_up = 0;
+        }
         // Also when the log lost some of what it once took: the numbers follow what it really has.
         self.s.record.last_seq = renumber(&mut unstored, log_seq);
         store.unstored = unstored;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use delight_proto::agent::{
     Activity, AgentEvent, AgentOrder, AgentRecord, Control, PermissionAsk, RecordBody, Source, TurnStatus,
 };
-use delight_proto::id::{LocalId, PermissionId, SessionId};
+use delight_proto::id::{ConversationId, LocalId, PermissionId, SessionId};
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::Exit;
 
@@ -17,6 +17,8 @@ use crate::session::{AgentHeard, Happening};
 /// A line somebody's agent wrote.
 #[derive(Debug, Clone)]
 pub(super) struct Line {
+    /// The conversation it is part of: each has a transcript of its own.
+    talk: Option<ConversationId>,
     pub(super) heard: AgentHeard,
 }
 
@@ -31,6 +33,8 @@ pub(super) struct Mind {
     /// The request it waits for.
     asking: Option<PermissionId>,
     turn: Option<String>,
+    /// Whether it takes one message at a time.
+    single: bool,
     given: BTreeSet<LocalId>,
     decided: BTreeSet<PermissionId>,
 }
@@ -41,6 +45,8 @@ pub(super) enum Obeyed {
     /// It ends.
     Ends,
     Refused(Refusal),
+    /// It works on another message, and takes one at a time.
+    NotYet,
 }
 
 fn record(key: Option<String>, body: RecordBody) -> AgentEvent {
@@ -50,6 +56,7 @@ fn record(key: Option<String>, body: RecordBody) -> AgentEvent {
 impl Mind {
     pub(super) fn new(control: Option<Control>, now: u64, calm: bool, rng: &mut Rng) -> Self {
         let mut mind = Self { control, ready_at: now + rng.below(200), ..Self::default() };
+        mind.single = now % 10 < 3;
         if !calm && rng.per_mille(60) {
             // It hangs.
             mind.ready_at = now + 20_000;
@@ -113,6 +120,14 @@ impl Mind {
         AgentEvent::Asked { ask }
     }
 
+    /// Whether it works, and will say that it is idle again whatever people do.
+    fn will_be_idle(&self) -> bool {
+        let mut script = self.script.iter().flatten();
+        let asks = |event: &AgentEvent| matches!(event, AgentEvent::Asked { .. });
+        let idle = |event: &AgentEvent| *event == AgentEvent::Activity { activity: Activity::Idle };
+        self.asking.is_none() && !script.clone().any(asks) && script.any(idle)
+    }
+
     /// It was told something; the error is what the reducer did wrong.
     pub(super) fn obeys(&mut self, order: AgentOrder, name: u64, rng: &mut Rng) -> Result<Obeyed, String> {
         if self.control != Some(Control::Remote) {
@@ -124,6 +139,9 @@ impl Mind {
                 if rng.per_mille(40) {
                     let refusal = Refusal::new(Code::WrongState, "not taken", "it is compacting");
                     return Ok(Obeyed::Refused(refusal));
+                }
+                if self.single && self.will_be_idle() && !self.given.contains(&message.local_id) {
+                    return Ok(Obeyed::NotYet);
                 }
                 if self.given.insert(message.local_id) {
                     self.works(name, rng);
@@ -180,6 +198,20 @@ impl Mind {
     }
 }
 
+/// The conversation an event names.
+fn conversation(event: &AgentEvent) -> Option<&ConversationId> {
+    if let AgentEvent::Conversation { id } = event { Some(id) } else { None }
+}
+
+/// How far a session has taken in what its agent wrote.
+#[derive(Debug, Clone)]
+pub(super) struct Taken {
+    /// Offsets of stream and transcript.
+    pub(super) marks: (u64, u64),
+    /// The conversation the transcript is of.
+    pub(super) talk: Option<ConversationId>,
+}
+
 fn text() -> RecordBody {
     RecordBody::Text { text: "words".into() }
 }
@@ -212,11 +244,17 @@ impl Kernel {
         };
         let generation = runner.generation;
         let (source, events) = runner.mind.speaks(name, calm, rng);
+        if let Some(named) = events.iter().rev().find_map(conversation) {
+            self.talks.insert(id, named.clone());
+        }
+        let talk = self.talks.get(&id).cloned();
         let lines = self.lines.entry(id).or_default();
-        let same = lines.iter().rev().find(|line| line.heard.source == source);
+        let same_file =
+            |line: &&Line| line.heard.source == source && (source == Source::Stream || line.talk == talk);
+        let same = lines.iter().rev().find(same_file);
         let offset = if source == Source::Status { 0 } else { same.map_or(0, |l| l.heard.offset) + 10 };
         let heard = AgentHeard { generation, source, offset, events };
-        lines.push(Line { heard: heard.clone() });
+        lines.push(Line { talk, heard: heard.clone() });
         if holder.connected {
             self.heard.entry(id).or_default().push_back(Happening::Agent(Box::new(heard)));
         }
@@ -224,11 +262,21 @@ impl Kernel {
     }
 
     /// The reader reads what was written after the marks once more.
-    pub(super) fn reads_again(&mut self, id: SessionId, marks: (u64, u64)) -> Vec<Happening> {
+    pub(super) fn reads_again(&mut self, id: SessionId, taken: &Taken) -> Vec<Happening> {
+        let marks = taken.marks;
+        let mut talk = taken.talk.clone();
         let lines = self.lines.get(&id).into_iter().flatten();
         let unread = lines.filter(|line| match line.heard.source {
-            Source::Stream => line.heard.offset >= marks.0,
-            Source::Transcript => line.heard.offset >= marks.1,
+            Source::Stream => {
+                let unread = line.heard.offset >= marks.0;
+                if unread && let Some(named) = line.heard.events.iter().rev().find_map(conversation) {
+                    talk = Some(named.clone());
+                }
+                unread
+            }
+            Source::Transcript => {
+                line.talk == talk && (line.talk != taken.talk || line.heard.offset >= marks.1)
+            }
             Source::Status => false,
         });
         // Whether it is ready is said again in any case.
@@ -269,6 +317,10 @@ impl Kernel {
                     runner.ends_at = Some((now + rng.below(1_500), Exit::Code(0)));
                 }
                 self.tell(id, Happening::TagDone { tag });
+            }
+            // From the reader, like what it hears: neither overtakes the other.
+            Ok(Obeyed::NotYet) => {
+                self.heard.entry(id).or_default().push_back(Happening::TagNotYet { tag });
             }
             Ok(Obeyed::Refused(refusal)) => self.tell(id, Happening::TagFailed { tag, refusal }),
             Err(broken) => self.broken = Some(format!("{id}: {broken}")),

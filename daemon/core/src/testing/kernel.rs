@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use delight_proto::agent::{AgentOrder, Control};
-use delight_proto::id::{ProcessIdentity, SessionId};
+use delight_proto::id::{ConversationId, ProcessIdentity, SessionId};
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::{Exit, HolderIdentity};
 
-use super::agent::{Line, Mind};
+use super::agent::{Line, Mind, Taken};
 use super::rng::Rng;
 use crate::session::{Ended, Found, Happening, Runner};
 
@@ -88,6 +88,8 @@ pub(super) struct Kernel {
     pub(super) heard: BTreeMap<SessionId, VecDeque<Happening>>,
     /// What agents wrote: it stays in journals and transcripts.
     pub(super) lines: BTreeMap<SessionId, Vec<Line>>,
+    /// The conversations agents are in.
+    pub(super) talks: BTreeMap<SessionId, ConversationId>,
     /// Names given to what agents do.
     pub(super) names: u64,
     /// What a reducer did that no holder and no agent may ever see.
@@ -152,7 +154,7 @@ impl Kernel {
     }
 
     /// The answer to looking for a session's holder.
-    pub(super) fn adopt(&mut self, id: SessionId, now: u64, marks: (u64, u64)) {
+    pub(super) fn adopt(&mut self, id: SessionId, now: u64, taken: &Taken) {
         let answer = match self.holders.get_mut(&id) {
             None => self.gone(id, "no holder was found"),
             Some(holder) if holder.hung_until > now => {
@@ -177,7 +179,7 @@ impl Kernel {
                 }))
             }
         };
-        let unread = self.reads_again(id, marks);
+        let unread = self.reads_again(id, taken);
         self.heard.remove(&id);
         match &answer {
             Happening::Adopted(found) if found.runner.is_some() => {

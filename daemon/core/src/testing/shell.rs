@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use delight_proto::id::SessionId;
 
+use super::agent::Taken;
 use super::disk::Refused;
 use super::kernel::ToHolder;
 use super::sim::{Sim, Verdict};
@@ -238,7 +239,8 @@ impl Sim {
             Effect::Adopt => {
                 let agent = &actor.session.record().agent;
                 let marks = (agent.stream.offset, agent.transcript.offset);
-                self.kernel.adopt(id, now, marks);
+                let taken = Taken { marks, talk: agent.conversation.clone() };
+                self.kernel.adopt(id, now, &taken);
                 return Ok(());
             }
             Effect::StartRunner { generation, keep, control } => {

@@ -77,6 +77,31 @@ fn the_same_item_from_stream_and_transcript_is_one() {
 }
 
 #[test]
+fn another_conversation_is_taken_in_from_its_beginning_and_once() {
+    let named = |id: &str| vec![AgentEvent::Conversation { id: id.parse().expect("an id") }];
+    let local = running(RestartPolicy::Never, BOTH);
+    let (s, _) = step(local, 50, heard_at(1, Source::Status, 0, named("c-1")));
+    let (s, _) = step(s, 51, heard_at(1, Source::Transcript, 9_000, vec![text("a")]));
+    let saved = s.record().clone();
+    let (s, cleared) = step(s, 52, heard_at(1, Source::Status, 0, named("c-2")));
+    assert_eq!(s.record().agent.transcript, Mark::default(), "its transcript is another file");
+    let (s, said) = step(s, 53, heard_at(1, Source::Transcript, 10, vec![text("b")]));
+    assert_eq!(records(&said).len(), 1);
+    let (s, effects) = step(s, 54, heard_at(1, Source::Status, 0, named("c-2")));
+    assert!(effects.is_empty(), "the same one is no news");
+    let (s, effects) = step(s, 55, heard_at(1, Source::Transcript, 10, vec![text("b")]));
+    assert!(effects.is_empty(), "once");
+    let (back, _) = step(s.clone(), 56, heard_at(1, Source::Status, 0, named("c-1")));
+    assert_eq!(back.record().agent.transcript, Mark { offset: 9_000, index: 0 }, "it went back");
+    let (_, effects) = step(back, 57, heard_at(1, Source::Transcript, 9_000, vec![turn("t")]));
+    assert!(effects.is_empty(), "{effects:?}");
+    let appended = |e: &Effect| if let Effect::Append(e) = e { Some(e.clone()) } else { None };
+    let tail: Vec<Event> = cleared.iter().chain(said.iter()).filter_map(appended).collect();
+    let restored = Session::restored(saved, s.record().last_seq, &tail, BOTH);
+    assert_eq!(restored.record().agent.transcript, Mark { offset: 10, index: 0 }, "and after a restart");
+}
+
+#[test]
 fn every_turn_ends_exactly_once() {
     let cancelled = "TurnEnded(t1, Cancelled)".to_owned();
     let (s, _) = step(taken(), 100, heard(2, 3_000, vec![turn("t1")]));

@@ -3,14 +3,14 @@
 use delight_core::actor::Ticket;
 use delight_core::session::{Answer, Command, Effect, Happening, Input, Session};
 use delight_core::testing::table::{asked, fresh_record, happened, running, step};
-use delight_proto::agent::{AgentOrder, Control, Message};
+use delight_proto::agent::{Activity, AgentEvent, AgentOrder, Control, Message};
 use delight_proto::event::EventBody;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::{Exit, Origin, Phase, PhoneMessages, RestartPolicy};
 
 use crate::{
-    BOTH, REMOTE, adopted, again, done, exited, gone, holder_up, logged, phone, ready, refused, remote, stop,
-    switch, taken, tells, up,
+    BOTH, REMOTE, adopted, again, done, exited, gone, heard, holder_up, logged, phone, ready, refused,
+    remote, stop, switch, taken, tells, up,
 };
 
 fn message(id: &str, text: &str) -> Message {
@@ -210,6 +210,55 @@ fn a_message_the_agent_does_not_take_is_dropped_and_may_be_sent_again() {
     assert_eq!(refused(&effects), [(2, Code::WrongState)]);
     let (_, effects) = step(s, 102, phone(3, prompt("a")));
     assert_eq!(told(&effects), ["a"]);
+}
+
+#[test]
+fn a_message_a_busy_agent_does_not_take_waits_and_is_given_once_it_is_idle() {
+    let activity = |offset, activity| heard(1, offset, vec![AgentEvent::Activity { activity }]);
+    let (s, effects) = step(remote(), 100, phone(2, prompt("a")));
+    let (s, _) = step(s, 101, done(tells(&effects)[0].0));
+    let (s, _) = step(s, 102, activity(2_000, Activity::Working));
+    let (s, effects) = step(s, 103, phone(3, prompt("b")));
+    let (s, effects) = step(s, 104, happened(Happening::TagNotYet { tag: tells(&effects)[0].0 }));
+    assert!(effects.is_empty(), "its sender waits: {effects:?}");
+    assert_eq!(s.view().agent.map(|agent| agent.queued), Some(1));
+    let (s, effects) = step(s, 105, heard(1, 2_001, vec![]));
+    assert!(effects.is_empty(), "it still works");
+
+    // The daemon dies: what is on record is offered to the agent, which is busy still.
+    let (again, effects) = step(again(&s, REMOTE), 1, adopted(1, 100));
+    assert_eq!(told(&effects), ["b"]);
+    let (again, _) = step(again, 2, happened(Happening::TagNotYet { tag: tells(&effects)[0].0 }));
+    let (_, effects) = step(again, 3, activity(2_002, Activity::Idle));
+    assert_eq!(told(&effects), ["b"]);
+
+    let (s, effects) = step(s, 106, activity(2_002, Activity::Idle));
+    assert_eq!(told(&effects), ["b"]);
+    let tag = tells(&effects)[0].0;
+    let (s, effects) = step(s, 107, activity(2_003, Activity::Idle));
+    assert!(effects.is_empty(), "it is under way: {effects:?}");
+    let (s, effects) = step(s, 108, done(tag));
+    assert_eq!(prompted(&effects), [3]);
+    assert!(s.record().agent.queue.is_empty());
+}
+
+/// "My message was there twice after the restart": what an ended runner is proved to have had is delivered.
+#[test]
+fn what_the_journal_of_an_ended_runner_proves_is_not_told_again() {
+    let given =
+        |generation| happened(Happening::MessageGiven { generation, local_id: "a".parse().expect("an id") });
+    let (s, _) = step(remote(), 100, phone(2, prompt("a")));
+    let restarted = again(&s, REMOTE);
+    let (s, effects) = step(restarted.clone(), 1, given(7));
+    assert!(effects.is_empty() && s == restarted, "not of this runner");
+    let (s, effects) = step(restarted, 1, given(1));
+    let delivered = |body: &EventBody| matches!(body, EventBody::MessageDelivered { .. });
+    assert!(logged(&effects).iter().any(|body| delivered(body)), "{effects:?}");
+    assert!(s.record().agent.queue.is_empty());
+    let (s, effects) = step(s, 2, gone(None, true));
+    assert!(!logged(&effects).iter().any(|body| matches!(body, EventBody::MessageDropped { .. })));
+    let (_, effects) = step(s, 3, phone(3, prompt("a")));
+    assert_eq!((prompted(&effects), tells(&effects).len()), (vec![3], 0), "its sender hears of it");
 }
 
 #[test]

@@ -3,11 +3,12 @@
 use delight_core::actor::Reducer;
 use delight_core::session::{Command, Effect, Happening, Input, Session};
 use delight_core::testing::table::{asked, fresh_record, happened, running, step};
+use delight_proto::agent::{AgentEvent, AgentRecord, RecordBody};
 use delight_proto::event::{Event, EventBody};
 use delight_proto::refusal::Code;
 use delight_proto::session::{Exit, Phase, RestartPolicy};
 
-use crate::{PLAIN, answers, exited, gone, refused, signals, starts, stop};
+use crate::{PLAIN, answers, exited, gone, heard, refused, remote, signals, starts, stop};
 
 fn full(log_seq: u64) -> Input {
     happened(Happening::StoreFailed { reason: "no space left".into(), log_seq })
@@ -29,6 +30,56 @@ fn append_failure_does_not_poison() {
     let (s, effects) = step(s, at + 1, gone(None, true));
     assert!(!effects.iter().any(|e| matches!(e, Effect::Append(_))), "once");
     assert!(s.view().warnings.is_empty() && s.deadline().is_none());
+}
+
+#[test]
+fn while_the_store_refuses_the_agent_is_not_heard() {
+    let (s, _) = step(remote(), 100, heard(1, 2_000, vec![text(0)]));
+    let log_seq = s.record().last_seq - 1;
+    assert!(s.hears_agent());
+    let (s, _) = step(s, 100, full(log_seq));
+    assert!(!s.hears_agent(), "what it says waits in its journal");
+    let (s, _) = again(s);
+    assert!(s.hears_agent(), "it tries, and the next input says whether that failed");
+    let (s, _) = step(s, 100_000, full(log_seq));
+    assert!(!s.hears_agent());
+}
+
+/// "The disk was full over night": whoever reads the log later sees that something is missing, and how much.
+#[test]
+fn what_is_given_up_while_the_store_refuses_is_counted() {
+    let s = remote();
+    let log_seq = s.record().last_seq;
+    let s = (0..300).fold(s, |s, n| {
+        let (s, _) = step(s, 100, heard(1, 2_000 + n, vec![text(n)]));
+        step(s, 100, full(log_seq)).0
+    });
+    let (s, effects) = again(s);
+    let appended = |e: &Effect| if let Effect::Append(e) = e { Some(e.clone()) } else { None };
+    let kept: Vec<Event> = effects.iter().filter_map(appended).collect();
+    assert!(kept.iter().map(|event| event.seq).eq(log_seq + 1..=log_seq + 256), "no number is missing");
+    let said = |event: &Event| match &event.body {
+        EventBody::Recorded { record, .. } => match &record.body {
+            RecordBody::Text { text } | RecordBody::Notice { message: text } => text.clone(),
+            _ => String::new(),
+        },
+        _ => String::new(),
+    };
+    assert_eq!(said(&kept[0]), "45 entries are missing here: they could not be stored");
+    assert_eq!((said(&kept[1]), said(&kept[255])), ("45".to_owned(), "299".to_owned()));
+    let (_, effects) = step(s, 200_000, heard(1, 3_000, vec![text(300)]));
+    assert!(effects.iter().filter_map(appended).map(|e| said(&e)).eq(["300".to_owned()]), "and once");
+}
+
+fn text(n: u64) -> AgentEvent {
+    let body = RecordBody::Text { text: n.to_string() };
+    AgentEvent::Record { record: AgentRecord { key: Some(format!("item-{n}")), parent: None, body } }
+}
+
+/// The store is tried again.
+fn again(s: Session) -> (Session, Vec<Effect>) {
+    let at = s.deadline().expect("it tries again").at;
+    step(s, at, Input::Tick)
 }
 
 #[test]

@@ -430,21 +430,19 @@ impl Codec for Client {
         match order {
             AgentOrder::Prompt { message } => {
                 let id = format!("prompt {}", message.local_id);
+                if self.given.knows(&id) {
+                    return Ok(Vec::new());
+                }
                 let Some(session) = self.session().filter(|_| self.ready || self.session.is_none()) else {
                     return Err(self.busy());
                 };
                 let text = json!([{"type": "text", "text": message.text}]);
                 let line =
                     json_rpc::request(&id, "session/prompt", &json!({"sessionId": session, "prompt": text}));
-                if self.prompt.as_deref() == Some(message.local_id.as_str()) {
-                    return Ok(Vec::new());
-                }
                 if self.prompt.is_some() {
                     return Err(self.busy());
                 }
-                if !self.given.note(&id) {
-                    return Ok(Vec::new());
-                }
+                self.given.note(&id);
                 self.prompt = Some(message.local_id.to_string());
                 Ok(line)
             }

@@ -6,6 +6,7 @@ use delight_journal::{Error, Item, Reader, Record, find_last};
 use delight_proto::agent::AgentEvent;
 use delight_proto::holder::Exited;
 use delight_proto::holder::journal::{Mark, kind};
+use delight_proto::id::LocalId;
 use tokio::sync::mpsc;
 
 use super::reading::Reading;
@@ -22,8 +23,8 @@ pub(super) struct Folded {
     pub(super) over: bool,
 }
 
-/// Reads it, telling what lies behind `taken`. Blocks on the disk, and while nobody takes what is told. `None`: nobody
-/// listens any more.
+/// Reads it, telling what lies behind `taken`; of what was written to the runner no more than `inputs` bytes. Blocks on the
+/// disk, and while nobody takes what is told. `None`: nobody listens any more.
 ///
 /// # Errors
 /// The journal cannot be read.
@@ -31,6 +32,7 @@ pub(super) fn fold(
     subject: &Subject,
     codec: Box<dyn Codec>,
     taken: u64,
+    inputs: u64,
     to: &mpsc::Sender<Said>,
 ) -> Result<Option<Folded>, Error> {
     let dir = subject.journal();
@@ -70,7 +72,10 @@ pub(super) fn fold(
                     }
                 }
             }
-            kind::INPUT => folded.reading.input(record.payload),
+            kind::INPUT => {
+                let left = usize::try_from(inputs - folded.reading.inputs()).unwrap_or(usize::MAX);
+                folded.reading.input(&record.payload[..record.payload.len().min(left)]);
+            }
             kind::LOST => folded.reading.lose(record.next().position),
             _ => match mark(&record) {
                 Some(Mark::Exited(exited)) if exited.generation == generation => {
@@ -86,6 +91,29 @@ pub(super) fn fold(
         }
     }
     Ok(Some(folded))
+}
+
+/// Which of the messages that nobody knows to be delivered the runner was given, now that it has ended: those whose lines
+/// the journal shows, but for its last bytes that the runner never took. Empty where its end is not on record.
+///
+/// # Errors
+/// The journal cannot be read.
+pub(super) fn given(
+    subject: &Subject,
+    codec: Box<dyn Codec>,
+    to: &mpsc::Sender<Said>,
+) -> Result<Vec<LocalId>, Error> {
+    let all = |codec, inputs| fold(subject, codec, u64::MAX, inputs, to);
+    let Some(mut folded) = all(codec, u64::MAX)? else { return Ok(Vec::new()) };
+    let Some(ended) = &folded.ended else { return Ok(Vec::new()) };
+    if ended.unwritten > 0 {
+        let written = folded.reading.inputs().saturating_sub(ended.unwritten);
+        let Some(codec) = subject.codec() else { return Ok(Vec::new()) };
+        let Some(again) = all(codec, written)? else { return Ok(Vec::new()) };
+        folded = again;
+    }
+    let had = subject.queue.iter().filter(|message| folded.reading.has(message));
+    Ok(had.map(|message| message.local_id.clone()).collect())
 }
 
 pub(super) fn mark(record: &Record<'_>) -> Option<Mark> {

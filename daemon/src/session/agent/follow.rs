@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use delight_core::session::AgentHeard;
-use delight_proto::agent::AgentEvent;
+use delight_proto::agent::{AgentEvent, AgentOrder};
 use delight_proto::holder::{Attach, Decoder, Exited, FromHolder, Hello, ToHolder, VERSION};
 use delight_proto::id::SessionId;
+use delight_proto::refusal::Code;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
-use super::fold::{Folded, fold};
+use super::fold::{Folded, fold, given};
 use super::reading::Reading;
 use super::{Ask, Said, Subject, last_words};
 use crate::adapters::codec::Codec;
@@ -55,7 +56,7 @@ pub(super) async fn run(
         let Some(codec) = fresh.take().or_else(|| subject.codec()) else { return };
         let folding = {
             let (subject, to) = (Arc::clone(&subject), to.clone());
-            spawn_blocking(move || fold(&subject, codec, taken, &to))
+            spawn_blocking(move || fold(&subject, codec, taken, u64::MAX, &to))
         };
         let why = match folding.await {
             Ok(Ok(Some(folded))) => {
@@ -65,6 +66,7 @@ pub(super) async fn run(
                     return;
                 }
                 let followed = if over || subject.ended {
+                    tell_given(&subject, &to).await;
                     Followed::Over(ended)
                 } else {
                     follow(&subject, &mut reading, &mut asks, &to).await
@@ -122,6 +124,7 @@ async fn follow(
                     Some(Ask::Order { tag, order }) => match reading.order(&order) {
                         Ok(bytes) if bytes.is_empty() => Said::Done { tag },
                         Ok(bytes) => Said::Write { tag: Some(tag), bytes },
+                        Err(refusal) if refusal.code == Code::Busy && is_message(&order) => Said::NotYet { tag },
                         Err(refusal) => Said::Failed { tag, refusal },
                     },
                 };
@@ -153,6 +156,37 @@ async fn follow(
                 Ok(_) => {}
                 Err(why) => return Followed::Again(why),
             },
+        }
+    }
+}
+
+/// Messages wait on record for an agent that is busy; other orders are for now or not at all.
+fn is_message(order: &AgentOrder) -> bool {
+    matches!(order, AgentOrder::Prompt { .. })
+}
+
+/// Tells which messages the runner had that nobody knows of. It ended before this daemon could ask it.
+async fn tell_given(subject: &Arc<Subject>, to: &mpsc::Sender<Said>) {
+    if subject.queue.is_empty() {
+        return;
+    }
+    let reading = {
+        let (subject, to) = (Arc::clone(subject), to.clone());
+        spawn_blocking(move || subject.codec().map(|codec| given(&subject, codec, &to)))
+    };
+    match reading.await {
+        Ok(Some(Ok(had))) => {
+            for local_id in had {
+                // Nobody may listen any more; then nobody needs to know.
+                let _ = to.send(Said::Given { local_id }).await;
+            }
+        }
+        Ok(Some(Err(e))) => {
+            tracing::warn!(session = %subject.id, error = %e, "what an ended agent was given cannot be read");
+        }
+        Ok(None) => {}
+        Err(e) => {
+            tracing::error!(session = %subject.id, error = %e, "reading what an agent was given failed");
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod fold;
 mod follow;
+mod hosting;
 mod last_words;
 mod lines;
 mod reading;
@@ -14,18 +15,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use delight_core::session::{AgentHeard, Happening, Session};
-use delight_proto::agent::{AgentMemory, AgentOrder, Control};
-use delight_proto::id::SessionId;
+use delight_core::session::{AgentHeard, Happening};
+use delight_proto::agent::{AgentMemory, AgentOrder, Control, Message};
+use delight_proto::id::{LocalId, SessionId};
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::StartSpec;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::{SessionBody, Shared};
+use super::Shared;
 use crate::adapters::Launch;
-use crate::adapters::codec::{Codec, Reporter};
+use crate::adapters::codec::Codec;
 
 /// What the task may have told and the actor not heard: a handful of lines, each as large as a record may be. Beyond it
 /// the task waits, then the holder keeps what it sends, in the journal: an agent that floods slows its own reader.
@@ -51,6 +52,8 @@ struct Subject {
     spec: Arc<StartSpec>,
     control: Option<Control>,
     memory: Arc<AgentMemory>,
+    /// Messages it may have been given, and nobody knows.
+    queue: Arc<[Message]>,
     /// Whether its runner is known to have ended: then there is nobody to follow or to answer.
     ended: bool,
 }
@@ -90,6 +93,10 @@ pub(super) enum Said {
     Done { tag: u64 },
     /// The order cannot be given.
     Failed { tag: u64, refusal: Refusal },
+    /// The runner, which has ended, had the message.
+    Given { local_id: LocalId },
+    /// The agent takes the message when it is idle.
+    NotYet { tag: u64 },
 }
 
 /// A task that ends with its handle.
@@ -153,8 +160,10 @@ pub(super) enum Came {
 }
 
 impl Agent {
-    /// The next thing the agent's tasks say. Cancel safe.
-    pub(super) async fn next(&mut self) -> Came {
+    /// The next thing the agent's tasks say. Cancel safe. `hears`: whether the session takes it in now; else it waits, but
+    /// for the last words of a runner, whose end waits for them.
+    pub(super) async fn next(&mut self, hears: bool) -> Came {
+        let hears = hears || !self.held.is_empty();
         loop {
             let over = async {
                 match self.patience {
@@ -163,12 +172,12 @@ impl Agent {
                 }
             };
             tokio::select! {
-                said = receive(self.talk.as_mut().map(|talk| &mut talk.said)) => match said {
+                said = receive(self.talk.as_mut().map(|talk| &mut talk.said)), if hears => match said {
                     Some(said) => {
                         if self.patience.is_some() {
                             self.patience = Some(Instant::now() + PATIENCE);
                         }
-                        if let (Said::Write { tag: Some(tag), .. } | Said::Done { tag } | Said::Failed { tag, .. }, Some(talk)) =
+                        if let (Said::Write { tag: Some(tag), .. } | Said::Done { tag } | Said::Failed { tag, .. } | Said::NotYet { tag }, Some(talk)) =
                             (&said, &mut self.talk)
                         {
                             talk.orders.remove(tag);
@@ -180,7 +189,7 @@ impl Agent {
                         return Came::Over;
                     }
                 },
-                heard = receive(self.watch.as_mut().map(|watch| &mut watch.heard)) => match heard {
+                heard = receive(self.watch.as_mut().map(|watch| &mut watch.heard)), if hears => match heard {
                     Some(heard) => return Came::Said(Said::Heard(Box::new(heard))),
                     None => self.watch = None,
                 },
@@ -244,142 +253,6 @@ impl Agent {
             // Full: it has so much to do that it will meet the fault again itself; closed: it is over.
             let _ = talk.asks.try_send(Ask::Again);
         }
-    }
-}
-
-impl SessionBody {
-    /// What a holder said goes to the core now, or when the reader has told all before it.
-    pub(super) fn agent_of_frame(&mut self, state: &Session, happening: Happening) -> Option<Happening> {
-        let ends = match &happening {
-            Happening::RunnerExited(ended) => Some(ended.generation),
-            _ => None,
-        };
-        if self.agent.must_wait(ends) {
-            self.agent.hold(Held::Happening(happening));
-            return None;
-        }
-        match &happening {
-            Happening::RunnerUp { runner, .. } => self.begin_agent(state, runner.generation, runner.pid),
-            // What its files still hold is read by the next generation's watcher, from the mark on.
-            Happening::RunnerExited(_) => self.agent.watch = None,
-            _ => {}
-        }
-        Some(happening)
-    }
-
-    /// The same for what a search for the holder gave.
-    pub(super) fn agent_of_contact(&mut self, state: &Session, happening: Happening) -> Option<Happening> {
-        let waits = match &happening {
-            Happening::Adopted(found) => match found.runner {
-                Some(runner) => {
-                    self.begin_agent(state, runner.generation, runner.pid);
-                    false
-                }
-                None => self.begin_last_words(state),
-            },
-            Happening::HolderGone { .. } => self.begin_last_words(state),
-            _ => false,
-        };
-        if waits {
-            self.agent.hold(Held::Happening(happening));
-            return None;
-        }
-        Some(happening)
-    }
-
-    /// The connection to the holder ended.
-    pub(super) fn parted(&mut self, reason: String) {
-        if self.agent.must_wait(None) {
-            // The runner has ended before, and its reader is about to tell its last words.
-            self.link = None;
-            self.agent.hold(Held::Parted(reason));
-        } else {
-            self.agent.leave();
-            self.begin_part(reason);
-        }
-    }
-
-    /// What the core is told of what the agent's tasks say.
-    pub(super) fn came(&mut self, came: Came) -> Option<Happening> {
-        Some(match came {
-            Came::Said(Said::Heard(heard)) => Happening::Agent(heard),
-            Came::Said(Said::Done { tag }) => Happening::TagDone { tag },
-            Came::Said(Said::Failed { tag, refusal }) => Happening::TagFailed { tag, refusal },
-            Came::Said(Said::Write { tag, bytes }) => {
-                let tag = tag.unwrap_or_else(|| self.agent.own_tag());
-                self.write(tag, &bytes);
-                return None;
-            }
-            Came::Over => {
-                let (failed, held) = self.agent.over();
-                self.local.extend(failed);
-                for held in held {
-                    match held {
-                        Held::Happening(happening) => self.local.push_back(happening),
-                        Held::Parted(reason) => self.begin_part(reason),
-                    }
-                }
-                return None;
-            }
-        })
-    }
-
-    /// A runner is up: reads and watches it, if its adapter can.
-    fn begin_agent(&mut self, state: &Session, generation: u64, pid: u32) {
-        self.agent.leave();
-        let Some(subject) = self.subject(state, generation, false) else { return };
-        let launch =
-            Launch { id: self.id, spec: &subject.spec, control: subject.control, memory: &subject.memory };
-        let (to, heard) = mpsc::channel(HEARD);
-        let watching = self.shared.adapters.watch(&launch, pid, Reporter::new(generation, to));
-        self.agent.watch = watching.map(|task| Watch { heard, _task: Task(tokio::spawn(task)) });
-        self.begin_talk(subject);
-    }
-
-    /// A runner has ended while nobody read it. Whether there is something to wait for.
-    fn begin_last_words(&mut self, state: &Session) -> bool {
-        self.agent.leave();
-        let record = state.record();
-        if !record.phase.is_live() || record.generation == 0 || self.agent.told_all_of == record.generation {
-            return false;
-        }
-        let Some(subject) = self.subject(state, record.generation, true) else { return false };
-        self.begin_talk(subject);
-        self.agent.talk.is_some()
-    }
-
-    fn begin_talk(&mut self, subject: Subject) {
-        let Some(codec) = subject.codec() else { return };
-        let generation = subject.generation;
-        let (asks, asked) = mpsc::channel(ORDERS);
-        let (to, said) = mpsc::channel(HEARD);
-        let task = Task(tokio::spawn(follow::run(subject, codec, asked, to)));
-        self.agent.talk = Some(Talk { generation, asks, said, orders: BTreeSet::new(), _task: task });
-    }
-
-    /// What there is to know of a generation; none: it is not the session's newest, or no agent's.
-    fn subject(&self, state: &Session, generation: u64, ended: bool) -> Option<Subject> {
-        let record = state.record();
-        if record.generation != generation {
-            return None;
-        }
-        let control = Some(record.agent.control?);
-        let mut memory = record.agent.clone();
-        // What it was started with decides how its words are to be read, whatever is known by now.
-        memory.conversation.clone_from(&memory.launched.conversation);
-        memory.model.clone_from(&memory.launched.model);
-        memory.permission_mode.clone_from(&memory.launched.permission_mode);
-        // What is kept as long as the runner lives and is no adapter's business.
-        (memory.permissions, memory.queue, memory.accepted, memory.seen) = Default::default();
-        Some(Subject {
-            shared: Arc::clone(&self.shared),
-            id: self.id,
-            generation,
-            spec: Arc::new(record.spec.clone()),
-            control,
-            memory: Arc::new(memory),
-            ended,
-        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! How far a generation's protocol has been read, and what has to be said to the agent because of it.
 
 use delight_core::session::AgentHeard;
-use delight_proto::agent::{AgentEvent, AgentOrder, Source};
+use delight_proto::agent::{AgentEvent, AgentOrder, Message, Source};
 use delight_proto::refusal::Refusal;
 
 use super::lines::{Lines, Piece};
@@ -58,6 +58,17 @@ impl Reading {
     /// Offset up to which the output has been read.
     pub(super) fn at(&self) -> u64 {
         self.output.at()
+    }
+
+    /// Bytes of input taken in.
+    pub(super) fn inputs(&self) -> u64 {
+        self.input.at()
+    }
+
+    /// Whether the agent was given this message, as far as was read.
+    pub(super) fn has(&mut self, message: &Message) -> bool {
+        let order = AgentOrder::Prompt { message: message.clone() };
+        self.codec.order(&order).is_ok_and(|lines| lines.is_empty())
     }
 
     /// Takes in output that begins at `offset`. What was read before is left out.
@@ -217,7 +228,7 @@ fn whole_lines(bytes: &[u8]) -> Vec<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::adapters::codec::Understood;
-    use delight_proto::agent::{Activity, Message};
+    use delight_proto::agent::Activity;
     use delight_proto::session::Origin;
 
     /// A line `q` is answered with `a`, `x` is not understood, `r` means ready, any other is activity.
@@ -318,6 +329,19 @@ mod tests {
         assert!(reading.order(&prompt("one two")).unwrap().is_empty());
         assert_eq!(reading.order(&prompt("three")).unwrap(), b"three\n");
         assert!(reading.order(&prompt("three")).unwrap().is_empty(), "what was handed over is remembered");
+    }
+
+    #[test]
+    fn a_message_is_had_when_all_of_its_line_was_written() {
+        let message = |text: &str| match prompt(text) {
+            AgentOrder::Prompt { message } => message,
+            _ => unreachable!(),
+        };
+        let mut reading = reading(0, true);
+        reading.input(b"hi\none two\nthr");
+        assert_eq!(reading.inputs(), 14);
+        assert!(reading.has(&message("one two")));
+        assert!(!reading.has(&message("three")));
     }
 
     #[test]
