@@ -248,7 +248,7 @@ mod tests {
         // Said between two looks: the old transcript is read to its end, and its turn is over.
         machine.writes("u-1", &typed("late"));
         machine.says(77, "u-2", "idle");
-        assert_eq!(machine.looks(), ["user:late", "turn}", "conversation"]);
+        assert_eq!(machine.looks(), ["user:late", "}cancelled", "conversation"]);
         machine.writes("u-2", &typed("new"));
         assert_eq!(machine.looks(), ["user:new", "turn{"]);
     }
@@ -263,7 +263,7 @@ mod tests {
         machine.says(77, "u-2", "busy");
         assert_eq!(
             machine.looks(),
-            ["user:two", "turn{", "turn}", "conversation", "user:new", "turn{", "working"]
+            ["user:two", "turn{", "}cancelled", "conversation", "user:new", "turn{", "working"]
         );
     }
 
