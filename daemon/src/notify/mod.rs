@@ -3,7 +3,7 @@
 
 mod cooldown;
 mod deliver;
-mod observe;
+pub(crate) mod observe;
 mod settings;
 
 use std::time::{Duration, Instant};

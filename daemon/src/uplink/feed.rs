@@ -10,30 +10,39 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::body::Mail;
+use super::push::Waker;
 use super::vault::Vault;
 use crate::actor::Told;
 use crate::supervisor::{Changes, Heard, Supervision};
 
 /// Tells the link of every session, until the daemon ends or the link does.
-pub(super) async fn run(supervision: Supervision, vault: Arc<Vault>, host: Host, to: mpsc::Sender<Mail>) {
+pub(super) async fn run(
+    supervision: Supervision,
+    vault: Arc<Vault>,
+    host: Host,
+    mut waker: Waker,
+    to: mpsc::Sender<Mail>,
+) {
     let mut known = BTreeSet::new();
     loop {
         let subscribed = supervision.ask(Origin::Daemon, Request::Subscribe { selector: None }).await;
         let Ok(Told::Subscribed { sessions, changes, .. }) = subscribed else { return };
         let now: BTreeSet<_> = sessions.iter().map(|view| view.id).collect();
         for id in known.difference(&now) {
+            waker.forget(*id);
             if to.send(Mail::Input(Box::new(Input::Gone { id: *id }))).await.is_err() {
                 return;
             }
         }
         known = now;
         for view in &sessions {
+            waker.knows(view);
             if to.send(seen(view, &vault, &host)).await.is_err() {
                 return;
             }
         }
         // One that was too slow begins anew: the event logs have everything it missed.
-        if !follow(changes, &vault, &host, &to, &mut known).await {
+        if !follow(changes, &vault, &host, &to, &mut known, &mut waker).await {
             return;
         }
     }
@@ -46,6 +55,7 @@ async fn follow(
     host: &Host,
     to: &mpsc::Sender<Mail>,
     known: &mut BTreeSet<delight_proto::id::SessionId>,
+    waker: &mut Waker,
 ) -> bool {
     loop {
         let change = match changes.next().await {
@@ -56,10 +66,12 @@ async fn follow(
         let mail = match change.map(|notification| notification.params) {
             Ok(Change::Session { session }) => {
                 known.insert(session.id);
+                waker.look(&session);
                 seen(&session, vault, host)
             }
             Ok(Change::Removed { id }) => {
                 known.remove(&id);
+                waker.forget(id);
                 vault.forget(id);
                 Mail::Input(Box::new(Input::Gone { id }))
             }

@@ -17,6 +17,7 @@ mod ids;
 mod inbound;
 mod machine;
 mod post;
+mod push;
 mod server;
 mod sockets;
 mod vault;
@@ -206,14 +207,16 @@ async fn link(parts: &Parts, linked: Arc<Linked>, stop: impl Future<Output = (St
         metadata: machine::metadata(&host),
         daemon_state: machine::daemon_state(parts.started_ms),
     };
+    let server = Arc::new(Server::new(parts.ca_file.clone()));
+    let waker = push::Waker::new(Arc::clone(&server), parts.handle.ids());
     let mut beside = JoinSet::new();
-    beside.spawn(feed::run(parts.supervision.clone(), Arc::clone(&vault), host, to.clone()));
+    beside.spawn(feed::run(parts.supervision.clone(), Arc::clone(&vault), host, waker, to.clone()));
     beside.spawn(network(to.clone()));
     let mut core = Core::new(Uplink::new(), Clock::start());
     let ids = parts.handle.ids();
     let mut body = LinkBody {
         calls: Calls::new(Arc::clone(&vault), ids.clone(), parts.remote.clone()),
-        server: Arc::new(Server::new(parts.ca_file.clone())),
+        server,
         supervision: parts.supervision.clone(),
         ids,
         status: Status(parts.handle.status.clone()),

@@ -3,14 +3,14 @@
 use delight_proto::api::method::SessionSpawn;
 use delight_proto::sync::record::{Record, SessionEvent};
 use delight_proto::sync::rpc::PermissionDecision;
-use delight_sdk::{Phone, Session, Words};
+use delight_sdk::{Phone, PhoneEvent, Session, Words};
 use delight_tests::{Sandbox, until_some};
 use serde_json::json;
 
 use super::rig::{Link, Relay};
 
 /// Starts the fake agent for the phone to drive, and waits until the phone may write to it.
-fn agent(sandbox: &Sandbox, phone: &Phone) -> Session {
+pub(crate) fn agent(sandbox: &Sandbox, phone: &Phone) -> Session {
     let home = sandbox.home().to_str().unwrap().to_owned();
     let spawn = json!({"kind": "fake", "cwd": home, "agent": {"control": "remote"}});
     sandbox.client().call::<SessionSpawn>(&serde_json::from_value(spawn).unwrap()).unwrap();
@@ -20,7 +20,7 @@ fn agent(sandbox: &Sandbox, phone: &Phone) -> Session {
 }
 
 /// What the agent has said and done so far, in the order in which the server has it.
-fn said(phone: &Phone, session: &str) -> Vec<String> {
+pub(crate) fn said(phone: &Phone, session: &str) -> Vec<String> {
     let mut said = Vec::new();
     let mut after = 0;
     loop {
@@ -114,4 +114,37 @@ fn a_permission_is_asked_decided_and_remembered_on_the_phone() {
         done.then_some(())
     });
     until_some("the agent went on", || said(&phone, id).contains(&"done".to_owned()).then_some(()));
+}
+
+/// Who is not looking is told that an agent needs him and that it is done, and the server reads nothing of why. [happy #1383,
+/// #1464, #1511: pushes that never arrive]
+#[test]
+fn a_phone_is_woken_without_being_told_why() {
+    let sandbox = Sandbox::new();
+    let relay = Relay::start(&sandbox, "127.0.0.1:0");
+    let phone = Link::make(&sandbox, &relay.url()).phone();
+    let _daemon = sandbox.start_daemon();
+    let session = agent(&sandbox, &phone);
+    let id = session.id.as_str();
+    let mut events = phone.subscribe();
+    let mut woken = |kind: &str| loop {
+        let event =
+            events.wait(delight_tests::LONG).unwrap_or_else(|end| panic!("nobody says {kind}: {end}"));
+        if let PhoneEvent::Attention(event) = event {
+            assert_eq!((event.session_id.as_str(), event.kind.as_str()), (id, kind));
+            let words = format!("{} {}", event.title.as_str(), event.body.as_str());
+            assert!(!words.contains("canary"), "{words}");
+            return;
+        }
+    };
+    phone.send(id, Words::new("do ask canary; say canary")).wait().unwrap();
+    woken("permission");
+    let asked = until_some("the permission is on the phone", || {
+        let session = phone.session(id).wait().ok()?;
+        session.pending().next().map(|(asked, _)| asked.clone())
+    });
+    let decision: PermissionDecision =
+        serde_json::from_value(json!({"id": asked, "approved": true})).unwrap();
+    phone.decide(id, decision).wait().unwrap();
+    woken("done");
 }
