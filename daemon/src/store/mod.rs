@@ -8,7 +8,7 @@
 //! | `Save` (registry record), once answered | survives | survives: flushed before the answer |
 //! | `Link` (keys and cursors of the link to the server), once answered | survives | survives: flushed before the answer |
 //! | `Forget`, once answered | survives | survives; a directory whose deletion was cut short is deleted at the next start |
-//! | `Append` (event), once answered | survives: one `writev` into the page cache | the newest events may be lost, whole ones only; the numbering goes on after the last one kept |
+//! | `Append` (event), once answered | survives: one `writev` into the page cache | the newest events may be lost, whole ones only; the numbering goes on after the last one kept, and the link's cursor is taken back to it |
 //! | a change of the policy, once answered | survives | survives |
 //! | anything not yet answered | happened whole or not at all, a record and an event each for itself | the same |
 //!
@@ -87,12 +87,22 @@ fn read_all(place: &Place) -> Result<(registry::Registry, Policy, Contents), Ref
     stray::report(place, &known, kept.as_deref(), &mut quarantined);
     let policy = policy::load(&registry, &known, &mut quarantined)?;
     let mut sessions = Vec::with_capacity(records.len());
+    let mut taken_back = false;
     for record in records {
-        let (log_seq, tail) = events::after_record(place, &record).unwrap_or_else(|reason| {
-            quarantined.push(format!("event log of session {}: {reason}", record.id));
-            (record.last_seq, Vec::new())
-        });
+        let (log_seq, tail) = match events::after_record(place, &record) {
+            Ok((log_seq, tail)) => {
+                taken_back |= registry.take_link_back(record.id, log_seq)?;
+                (log_seq, tail)
+            }
+            Err(reason) => {
+                quarantined.push(format!("event log of session {}: {reason}", record.id));
+                (record.last_seq, Vec::new())
+            }
+        };
         sessions.push(Stored { record, log_seq, tail });
+    }
+    if taken_back {
+        registry.flush()?;
     }
     Ok((registry, policy, Contents { sessions, quarantined }))
 }

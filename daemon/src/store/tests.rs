@@ -110,6 +110,42 @@ async fn a_gap_is_refused_and_does_not_poison_the_log() {
     );
 }
 
+/// After a power cut numbers of events are used again: what the server was sent under them must not stand for the new ones.
+#[tokio::test]
+async fn a_links_cursor_is_never_beyond_a_torn_log() {
+    let base = tempfile::tempdir().unwrap();
+    let place = place(base.path());
+    let link = |sent| LinkRecord {
+        of: "account".to_owned(),
+        key: delight_proto::sync::bounded::Hidden::new("key".to_owned()),
+        stored: delight_core::uplink::Stored {
+            server_id: None,
+            sent,
+            received: 7,
+            notices: Vec::new(),
+            ended: false,
+        },
+    };
+    let (store, _) = open(&place).unwrap();
+    for n in [1, 2] {
+        let written = (1..=3).map(|seq| Write::Append(event(seq)));
+        store.commit(id(n), written.chain([Write::Save(Box::new(record(n)))]).collect()).await.unwrap();
+    }
+    // The server has five events of the first, of which three are left, and two of the second.
+    store.commit(id(1), vec![Write::Link(Box::new(link(5)))]).await.unwrap();
+    store.commit(id(2), vec![Write::Link(Box::new(link(2)))]).await.unwrap();
+    store.close().await;
+    drop(store);
+    for appended in [4, 5] {
+        let (store, _) = open(&place).unwrap();
+        let mut links = store.links().await.unwrap();
+        links.sort_by_key(|(of, _)| *of != id(1));
+        assert_eq!(links, [(id(1), link(3)), (id(2), link(2))], "also when more was appended since");
+        store.commit(id(1), vec![Write::Append(event(appended))]).await.unwrap();
+        store.close().await;
+    }
+}
+
 #[tokio::test]
 async fn forgetting_leaves_nothing_behind_also_when_it_is_cut_short() {
     let base = tempfile::tempdir().unwrap();

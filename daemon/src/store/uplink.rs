@@ -32,6 +32,19 @@ impl Registry {
         self.links().insert(id.as_str(), json).map(drop).map_err(|e| self.refuse("write", &e))
     }
 
+    /// Takes a link's cursor back to the last event there is, and says whether that was needed. After a power cut a log may
+    /// end before what the server was sent of it; its numbers are used again, and what gets them is to be sent, too. Must
+    /// be done before anything is appended to the log, and flushed.
+    pub(super) fn take_link_back(&self, id: SessionId, log_seq: u64) -> Result<bool, Refusal> {
+        let found = self.links().get(id.as_str()).map_err(|e| self.refuse("read", &e))?;
+        // One that cannot be read is begun anew.
+        let link = found.and_then(|value| serde_json::from_slice::<LinkRecord>(&value).ok());
+        let Some(mut link) = link.filter(|link| link.stored.sent > log_seq) else { return Ok(false) };
+        link.stored.sent = log_seq;
+        self.put_link(id, &link)?;
+        Ok(true)
+    }
+
     /// All links that can be read. One that cannot is left where it is and said: its session begins a new one.
     pub(super) fn load_links(&self) -> Result<Vec<(SessionId, LinkRecord)>, Refusal> {
         let mut links = Vec::new();

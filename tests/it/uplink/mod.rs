@@ -2,7 +2,8 @@
 
 mod calls;
 pub(crate) mod rig;
-mod talk;
+pub(crate) mod talk;
+mod torn;
 
 use delight_proto::api::method::{SessionSpawn, SessionStop};
 use delight_sdk::{Machine, Phone, Presence, Session};

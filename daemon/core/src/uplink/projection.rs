@@ -1,13 +1,14 @@
 //! From a session's events to the records phones read.
 //!
 //! Everything a record holds is made of the events up to it, its ids included: read again after a crash the same events
-//! give the same records, so that a second write of one is recognised by its local id.
+//! give the same records, so that a second write of one is recognised by its local id. A power cut may tear events off the
+//! log that the server has, and their numbers are used again: an id is made of the event, not only of its number.
 
 use std::collections::BTreeMap;
 
 use delight_proto::agent::bounds::{COMPLETED, PENDING};
 use delight_proto::agent::{
-    AgentRecord, Control, Outcome, PermissionAsk, RecordBody, Scope, TurnStatus as AgentTurnStatus,
+    AgentRecord, Control, Outcome, PermissionAsk, RecordBody, Scope, Source, TurnStatus as AgentTurnStatus,
 };
 use delight_proto::event::{Event, EventBody};
 use delight_proto::id::{PermissionId, SessionId};
@@ -64,17 +65,38 @@ pub struct Projection {
 #[must_use]
 pub fn record_id(session: SessionId, label: &str) -> RecordId {
     let mut bytes = [0_u8; 24];
-    for (lane, chunk) in bytes.chunks_exact_mut(8).enumerate() {
-        // FNV-1a with another beginning for each lane, then mixed: ids need to differ, not to be unforeseeable.
-        let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ ((lane as u64 + 1) << 56);
-        for byte in session.as_str().bytes().chain([0]).chain(label.bytes()) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-        hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        chunk.copy_from_slice(&(hash ^ (hash >> 31)).to_be_bytes());
+    for (lane, chunk) in (1..).zip(bytes.chunks_exact_mut(8)) {
+        let of = session.as_str().bytes().chain([0]).chain(label.bytes());
+        chunk.copy_from_slice(&digest(lane, of).to_be_bytes());
     }
     RecordId::from_random(bytes)
+}
+
+/// FNV-1a with another beginning for each lane, then mixed: ids need to differ, not to be unforeseeable.
+fn digest(lane: u64, of: impl Iterator<Item = u8>) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64 ^ (lane << 56);
+    for byte in of {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
+}
+
+/// What an event's records are called: its number, for people, and its digest, so that another event that got the same
+/// number after a torn log is another. One that is the same in all, its time included, is the same.
+///
+/// An item the agent gave a key is the same wherever it stands in the log: when it was torn off, the runner's journal
+/// gives it again.
+fn label(event: &Event) -> String {
+    // Plain structs: serialising them cannot fail.
+    let of = |bytes: serde_json::Result<Vec<u8>>| digest(0, bytes.unwrap_or_default().into_iter());
+    match &event.body {
+        EventBody::Recorded { source: Source::Stream, mark, record } if record.key.is_some() => {
+            format!("i{}-{:016x}", mark.offset, of(serde_json::to_vec(&(mark, record))))
+        }
+        _ => format!("{}-{:016x}", event.seq, of(serde_json::to_vec(event))),
+    }
 }
 
 impl Projection {
@@ -116,15 +138,20 @@ impl Projection {
     /// what is folded looks ahead.
     pub fn project(&mut self, event: &Event, next: &[Event], thinning: Thinning) -> Vec<Outgoing> {
         let lost = event.seq.saturating_sub(self.through + 1);
-        let mut one = One::new(self, &event.seq.to_string(), event.at_ms);
+        let label = label(event);
+        let mut out = Vec::new();
         if lost > 0 {
+            let mut one = One::new(self, &format!("{label}.lost"), event.at_ms);
             one.notice(&format!(
                 "{lost} entries of this session's log were dropped before they could be sent"
             ));
+            out.append(&mut one.out);
         }
+        let mut one = One::new(self, &label, event.at_ms);
         self.event(&mut one, event, next, thinning);
         self.through = event.seq;
-        one.out
+        out.append(&mut one.out);
+        out
     }
 
     fn event(&mut self, one: &mut One, event: &Event, next: &[Event], thinning: Thinning) {
@@ -292,7 +319,7 @@ impl Projection {
             let text = format!(
                 "{left_out} items of this turn were left out, as this machine was away for long; they are kept there"
             );
-            one.at(|builder, id, time| builder.service(id, time, text));
+            one.beside("left-out", |builder, id, time| builder.service(id, time, text));
         }
         if let Some(usage) = self.usage.take() {
             one.builder.usage(usage);
@@ -321,6 +348,8 @@ struct One {
     label: String,
     time: u64,
     builder: RecordBuilder,
+    /// Records made so far, but for those beside.
+    made: usize,
     out: Vec<Outgoing>,
 }
 
@@ -329,7 +358,7 @@ impl One {
         let mut builder = RecordBuilder::new(Name::cut("cli"));
         let turn = projection.turn.as_ref();
         builder.turn(turn.map(|turn| record_id(projection.session, &format!("turn {turn}"))));
-        Self { session: projection.session, label: label.to_owned(), time, builder, out: Vec::new() }
+        Self { session: projection.session, label: label.to_owned(), time, builder, made: 0, out: Vec::new() }
     }
 
     fn of_subagent(&mut self, session: SessionId, record: &AgentRecord) {
@@ -339,15 +368,33 @@ impl One {
 
     /// `<event>` for an event's first record, `<event>.1` for its second.
     fn next_label(&self) -> String {
-        match self.out.len() {
-            0 => self.label.clone(),
-            n => format!("{}.{n}", self.label),
+        match self.made {
+            0 | 1 => self.label.clone(),
+            n => format!("{}.{}", self.label, n - 1),
         }
     }
 
     fn at(&mut self, make: impl FnOnce(&mut RecordBuilder, &RecordId, u64) -> Result<Record, TooLong>) {
-        let label = self.next_label();
-        let id = record_id(self.session, &label);
+        self.made += 1;
+        self.labelled(&self.next_label(), make);
+    }
+
+    /// A record that is there only because of how the others were thinned out: it takes no label of theirs, for they may
+    /// have been sent without it before.
+    fn beside(
+        &mut self,
+        what: &str,
+        make: impl FnOnce(&mut RecordBuilder, &RecordId, u64) -> Result<Record, TooLong>,
+    ) {
+        self.labelled(&format!("{}.{what}", self.label), make);
+    }
+
+    fn labelled(
+        &mut self,
+        label: &str,
+        make: impl FnOnce(&mut RecordBuilder, &RecordId, u64) -> Result<Record, TooLong>,
+    ) {
+        let id = record_id(self.session, label);
         // Longer than a record may be: none of ours is, its text is bounded by the event log.
         let Ok(record) = make(&mut self.builder, &id, self.time) else { return };
         let record = match record.plaintext() {

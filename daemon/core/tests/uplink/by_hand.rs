@@ -4,6 +4,7 @@ use delight_core::actor::{Reducer, Stamp, Stamped};
 use delight_core::uplink::{
     Backoff, Effect, Facts, Fault, Input, MachineRow, SessionRow, Slot, UpdateOutcome, Uplink,
 };
+use delight_proto::agent::Control;
 use delight_proto::api::method::UplinkState;
 use delight_proto::id::SessionId;
 use delight_proto::sync::Object;
@@ -242,6 +243,33 @@ fn signs_of_life_are_few_and_follow_the_truth() {
     }
 }
 
+/// [happy 5.14: `session-alive` says `local` in remote sessions]
+#[test]
+fn signs_of_life_say_who_drives() {
+    for (control, mode) in
+        [(Some(Control::Local), Some("local")), (Some(Control::Remote), Some("remote")), (None, None)]
+    {
+        let mut table = Table::online();
+        let facts = Facts {
+            live: true,
+            agent: control.is_some(),
+            thinking: false,
+            control,
+            last_seq: 0,
+            metadata: object(json!({"path": "/"})),
+            agent_state: object(json!({"requests": {}})),
+        };
+        let _ = table.give(Input::Seen { id: id(), facts: Box::new(facts), stored: None });
+        let effects = table.registered();
+        let said = effects.iter().find_map(|effect| match effect {
+            Effect::SessionAlive { mode, .. } => Some(*mode),
+            _ => None,
+        });
+        assert_eq!(said, Some(mode));
+    }
+}
+
+/// [happy 5.7: resumed within a minute of its end a session is shown offline]
 #[test]
 fn a_resumed_session_says_so_until_no_server_can_have_swallowed_it() {
     let mut table = Table::online();
