@@ -22,7 +22,8 @@ const RECORDS: usize = 50;
 const BYTES: usize = 500_000;
 /// Events read at once: a few at a time, as any may be large.
 const READ: usize = 8;
-/// Events read at once when a projection is made anew: none of them is kept.
+/// Events read at once when a projection is made anew, of which none is kept, or when most of them are left out: whether an
+/// agent says more in a turn is seen among these.
 const REREAD: usize = 64;
 
 /// What was sent.
@@ -92,8 +93,9 @@ fn batch(
     };
     let mut out: Vec<Outgoing> = notices.iter().filter_map(|notice| projection.notice(notice)).collect();
     let mut bytes = 0;
+    let read = if thinning == Thinning::Folded { REREAD } else { READ };
     'reading: while out.len() < RECORDS && bytes < BYTES {
-        let events = read_events(place, id, projection.through().max(after), READ)?.events;
+        let events = read_events(place, id, projection.through().max(after), read)?.events;
         if events.is_empty() {
             break;
         }

@@ -51,6 +51,10 @@ pub(super) struct Outbox {
     /// The last event there is.
     pub(super) last: u64,
     pub(super) notices: Vec<Notice>,
+    /// Events before these were found to be told lean, or in short. It stays so while there are fewer and fewer left: the
+    /// rest of a day away does not come whole.
+    lean_until: u64,
+    folded_until: u64,
     in_flight: bool,
     backoff: Backoff,
     blocked_until: Option<u64>,
@@ -89,11 +93,19 @@ impl Outbox {
         true
     }
 
-    pub(super) fn thinning(&self) -> Thinning {
-        match self.behind() {
-            behind if behind > FOLDED_FROM => Thinning::Folded,
-            behind if behind > LEAN_FROM => Thinning::Lean,
-            _ => Thinning::Whole,
+    pub(super) fn thinning(&mut self) -> Thinning {
+        if self.behind() > LEAN_FROM {
+            self.lean_until = self.last;
+        }
+        if self.behind() > FOLDED_FROM {
+            self.folded_until = self.last;
+        }
+        if self.cursor < self.folded_until {
+            Thinning::Folded
+        } else if self.cursor < self.lean_until {
+            Thinning::Lean
+        } else {
+            Thinning::Whole
         }
     }
 
@@ -128,5 +140,26 @@ impl Outbox {
 
     pub(super) fn deadline(&self) -> Option<u64> {
         self.blocked_until.filter(|_| !self.in_flight && self.waiting() > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_missed_in_a_day_is_told_in_short_to_its_end() {
+        let mut outbox = Outbox { last: FOLDED_FROM + 2, ..Outbox::default() };
+        for cursor in [0, FOLDED_FROM, FOLDED_FROM + 1] {
+            outbox.cursor = cursor;
+            assert_eq!(outbox.thinning(), Thinning::Folded, "at {cursor}");
+        }
+        outbox.last += LEAN_FROM + 10;
+        outbox.cursor = FOLDED_FROM + 2;
+        assert_eq!(outbox.thinning(), Thinning::Lean);
+        outbox.cursor = outbox.last - 1;
+        assert_eq!(outbox.thinning(), Thinning::Lean);
+        outbox.cursor = outbox.last;
+        assert_eq!(outbox.thinning(), Thinning::Whole);
     }
 }
