@@ -47,8 +47,8 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return misunderstood(&error),
     };
-    let out = Output::new(cli.json);
-    let Cli { command, machine, .. } = cli;
+    let Cli { command, machine, json } = cli;
+    let out = Output::new(json).about(machine.as_deref());
     let status = match guarded(|| command.run(&Context { out, machine })) {
         Ok(status) => status,
         Err(failure) => {

@@ -16,7 +16,27 @@ pub(crate) struct Output {
     pub(crate) json: bool,
     /// Whether standard output shows colours.
     pub(crate) colour: bool,
+    /// The other machine this run is about: commands that are named to go on with must name it, too.
+    pub(crate) machine: Option<&'static str>,
 }
+
+/// How a command begins that is named in our words.
+const COMMAND: &str = "delightctl ";
+
+/// Commands about the machine and account one sits at.
+const HERE: &[&str] = &[
+    "up",
+    "down",
+    "machines",
+    "completions",
+    "service",
+    "pair",
+    "unpair",
+    "account",
+    "devices",
+    "policy",
+    "bypass",
+];
 
 /// Colours with a meaning, not a hue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +80,41 @@ fn wants_colour(stream: &impl IsTerminal) -> bool {
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
-        Self { json, colour: !json && wants_colour(&io::stdout()) }
+        Self { json, colour: !json && wants_colour(&io::stdout()), machine: None }
+    }
+
+    /// The same about another machine. Its name is kept for as long as this process lives.
+    pub(crate) fn about(self, machine: Option<&str>) -> Self {
+        Self { machine: machine.map(|machine| &*text::command_line(&[machine.to_owned()]).leak()), ..self }
+    }
+
+    /// Words in which every command that can be about another machine is about this run's.
+    pub(crate) fn directed(self, words: &str) -> String {
+        let Some(machine) = self.machine else { return words.to_owned() };
+        let mut pieces = words.split(COMMAND);
+        let mut out = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            out.push_str(COMMAND);
+            let verb: String = piece.chars().take_while(char::is_ascii_lowercase).collect();
+            if !verb.is_empty() && !HERE.contains(&verb.as_str()) {
+                out.push_str("--machine ");
+                out.push_str(machine);
+                out.push(' ');
+            }
+            out.push_str(piece);
+        }
+        out
+    }
+
+    /// The same for a result: what is shown of a session is not ours to change, only what to do next.
+    fn directed_next(self, words: String) -> String {
+        if self.machine.is_none() {
+            return words;
+        }
+        let line = |line: &str| {
+            if line.starts_with("next: ") { self.directed(line) } else { line.to_owned() }
+        };
+        words.split_inclusive('\n').map(line).collect()
     }
 
     /// Wraps `text` in a colour, if standard output shows them.
@@ -77,7 +131,7 @@ impl Output {
         document: &T,
         people: impl FnOnce() -> String,
     ) -> Result<(), Failure> {
-        if self.json { self.document(document) } else { stdout(people().as_bytes()) }
+        if self.json { self.document(document) } else { stdout(self.directed_next(people()).as_bytes()) }
     }
 
     /// One JSON document and a line end.
@@ -99,7 +153,7 @@ impl Output {
         let colour = wants_colour(&io::stderr());
         let mut words =
             format!("{} {}\n", paint(colour, Tone::Bad, "delightctl:"), text::visible(&refusal.what));
-        for (label, line) in [("why:", &refusal.reason), ("fix:", &refusal.fix)] {
+        for (label, line) in [("why:", &refusal.reason), ("fix:", &self.directed(&refusal.fix))] {
             if !line.is_empty() {
                 words += &format!("{} {}\n", paint(colour, Tone::Strong, label), text::visible(line));
             }
@@ -129,6 +183,27 @@ pub(crate) fn note(words: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_to_go_on_with_name_the_other_machine() {
+        let here = Output { json: false, colour: false, machine: None };
+        let there = here.about(Some("my laptop"));
+        let words = "delightctl show x says delightctl\nnext: delightctl allow x p, or delightctl deny x p\n";
+        assert_eq!(here.directed_next(words.to_owned()), words);
+        assert_eq!(
+            there.directed_next(words.to_owned()),
+            "delightctl show x says delightctl\nnext: delightctl --machine 'my laptop' allow x p, or delightctl --machine \
+             'my laptop' deny x p\n"
+        );
+        assert_eq!(
+            there.directed("delightctl machines lists them; see delightctl --help"),
+            "delightctl machines lists them; see delightctl --help"
+        );
+        assert_eq!(
+            there.about(Some("tower")).directed("delightctl resume x"),
+            "delightctl --machine tower resume x"
+        );
+    }
 
     #[test]
     fn paint_adds_nothing_without_colour() {

@@ -69,7 +69,7 @@ mod tests {
         rows.iter().map(|row| row.iter().map(|t| Cell::from((*t).to_owned())).collect()).collect()
     }
 
-    const PLAIN: Output = Output { json: false, colour: false };
+    const PLAIN: Output = Output { json: false, colour: false, machine: None };
 
     #[test]
     fn columns_line_up_by_cells_and_lines_end_clean() {

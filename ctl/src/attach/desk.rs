@@ -20,6 +20,7 @@ use serde_json::value::RawValue;
 
 use crate::connection::Connection;
 use crate::failure::Failure;
+use crate::output::Output;
 use crate::unreachable::{garbled, lost};
 
 /// Between two tries to reach a daemon that has gone away.
@@ -41,6 +42,8 @@ pub(super) struct Desk {
     daemon: Option<Connection>,
     retry_at: Instant,
     view: SessionView,
+    /// How words about it are written.
+    pub(super) out: Output,
     /// Number of the last event that was told.
     after: u64,
     following: bool,
@@ -68,13 +71,14 @@ pub(super) enum News {
 
 impl Desk {
     /// For a session that has an agent.
-    pub(super) fn new(reach: Reach, view: SessionView) -> Self {
+    pub(super) fn new(reach: Reach, view: SessionView, out: Output) -> Self {
         let mut desk = Self {
             reach,
             id: view.id,
             daemon: None,
             retry_at: Instant::now(),
             view,
+            out,
             after: 0,
             following: false,
             subscribing: None,

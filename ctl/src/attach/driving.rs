@@ -9,7 +9,6 @@ use super::desk::News;
 use super::relay::{Left, Relay, show};
 use super::transcript::Transcript;
 use super::watching::Watching;
-use crate::output::Output;
 use crate::view;
 
 impl Relay<'_> {
@@ -26,7 +25,7 @@ impl Relay<'_> {
         let desk = self.desk.as_mut()?;
         let handle = view::handle(desk.view()).to_owned();
         self.terminal.make_room(&format!("watching {handle}, the phone drives"));
-        let transcript = Transcript { colour: Output::new(false).colour, handle };
+        let transcript = Transcript { out: desk.out, handle };
         let watching = Watching::new(transcript, self.wants_control, self.detach_key.as_deref());
         desk.follow();
         // What the terminal had not taken yet is covered by the transcript.

@@ -35,7 +35,7 @@ use crate::connection::Connection;
 use crate::failure::{Failure, system};
 use crate::holder::{self, Greeting, HolderLine};
 use crate::keys::DetachKey;
-use crate::output::{note, stdout};
+use crate::output::{Output, note, stdout};
 use crate::view;
 
 /// How to attach.
@@ -78,6 +78,17 @@ impl Way {
     }
 }
 
+impl Target {
+    /// Words in which commands are about the machine the session is on.
+    fn directed(&self, words: &str) -> String {
+        let machine = match &self.way {
+            Way::Afar { machine, .. } => Some(machine.as_str()),
+            Way::Socket(_) => None,
+        };
+        Output::new(false).about(machine).directed(words)
+    }
+}
+
 /// How long a session of another machine may take to be shown: the companion tries for a minute.
 const AFAR: Duration = Duration::from_secs(120);
 
@@ -108,11 +119,12 @@ pub(crate) fn run(
     };
     let desk = session.agent.is_some().then(|| {
         let (place, machine) = (place.clone(), machine.map(str::to_owned));
+        let afar = machine.clone();
         let reach = move || match &machine {
             Some(machine) => afar::connect(&place, machine),
             None => Connection::open(&place.control_socket()).map_err(Failure::from),
         };
-        Desk::new(Box::new(reach), session.clone())
+        Desk::new(Box::new(reach), session.clone(), Output::new(false).about(afar.as_deref()))
     });
     attached(&Target { id: session.id, handle, title: view::title(session), way }, wish, desk)
 }
@@ -230,7 +242,8 @@ fn farewell(target: &Target, wish: &Wish, left: Left, notices: &Notices) -> Resu
     match left {
         Left::Detached => {
             stdout(reset::TO_THE_END.as_bytes())?;
-            let line = format!("detached; it is still running: delightctl attach {handle}\n");
+            let line =
+                target.directed(&format!("detached; it is still running: delightctl attach {handle}\n"));
             stdout((line + &notices.words()).as_bytes())?;
             Ok(0)
         }
@@ -239,7 +252,8 @@ fn farewell(target: &Target, wish: &Wish, left: Left, notices: &Notices) -> Resu
             if survivors > 0 {
                 line += &format!("; {survivors} of its processes still run");
             }
-            say(format!("{line}\nnext: delightctl show {handle}"))?;
+            let next = target.directed(&format!("next: delightctl show {handle}"));
+            say(format!("{line}\n{next}"))?;
             Ok(if wish.exit_status { shell_status(exit) } else { 0 })
         }
         Left::HolderGone => {
@@ -254,11 +268,13 @@ fn farewell(target: &Target, wish: &Wish, left: Left, notices: &Notices) -> Resu
         }
         Left::TerminalGone => Err(Failure::Told(1)),
         Left::Signal(signal) => {
-            say(format!("detached by signal {signal}; it is still running: delightctl attach {handle}"))?;
+            let attach = target.directed(&format!("delightctl attach {handle}"));
+            say(format!("detached by signal {signal}; it is still running: {attach}"))?;
             Err(Failure::Told(128u8.saturating_add(signal as u8)))
         }
         Left::Broken(refusal) => {
-            say(format!("detached; the session goes on: delightctl attach {handle}"))?;
+            let attach = target.directed(&format!("delightctl attach {handle}"));
+            say(format!("detached; the session goes on: {attach}"))?;
             Err(refusal.into())
         }
         Left::Suspended | Left::Continued | Left::Redraw => Ok(0),

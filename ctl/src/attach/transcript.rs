@@ -4,7 +4,7 @@ use delight_proto::agent::{Activity, Outcome, RecordBody, TurnStatus};
 use delight_proto::event::{Event, EventBody};
 use delight_proto::session::SessionView;
 
-use crate::output::{Tone, paint};
+use crate::output::{Output, Tone, paint};
 use crate::{happening, text, view};
 
 /// Most lines of one text that are shown; the whole of it is in `delightctl events --json`.
@@ -13,8 +13,8 @@ const MOST_LINES: usize = 200;
 /// How events are written.
 #[derive(Debug, Clone)]
 pub(super) struct Transcript {
-    /// Whether there are colours.
-    pub(super) colour: bool,
+    /// How words are written.
+    pub(super) out: Output,
     /// What a person calls the session.
     pub(super) handle: String,
 }
@@ -34,7 +34,7 @@ impl Transcript {
                     h = self.handle,
                     id = ask.id
                 );
-                vec![self.one(Tone::Warn, &line), self.one(Tone::Faint, &how)]
+                vec![self.one(Tone::Warn, &line), self.one(Tone::Faint, &self.out.directed(&how))]
             }
             EventBody::PermissionEnded { outcome, origin, why, .. } => {
                 let tone = if *outcome == Outcome::Allowed { Tone::Good } else { Tone::Bad };
@@ -93,7 +93,7 @@ impl Transcript {
     }
 
     fn one(&self, tone: Tone, line: &str) -> String {
-        paint(self.colour, tone, &text::visible(line))
+        paint(self.out.colour, tone, &text::visible(line))
     }
 
     /// A text of several lines, the first with a mark and the rest below it.
@@ -141,8 +141,10 @@ mod tests {
     use delight_proto::agent::{AgentRecord, Mark, Message, Source};
     use delight_proto::session::Origin;
 
+    const PLAIN: Output = Output { json: false, colour: false, machine: None };
+
     fn lines(body: EventBody) -> Vec<String> {
-        let transcript = Transcript { colour: false, handle: "web".to_owned() };
+        let transcript = Transcript { out: PLAIN, handle: "web".to_owned() };
         transcript.lines(&Event { seq: 1, at_ms: 1, offset: 0, body })
     }
 
@@ -189,7 +191,7 @@ mod tests {
 
     #[test]
     fn the_status_says_who_drives_and_what_keys_do() {
-        let transcript = Transcript { colour: false, handle: "web".to_owned() };
+        let transcript = Transcript { out: PLAIN, handle: "web".to_owned() };
         let mut view = example::agent_session(1);
         view.agent.as_mut().unwrap().control = delight_proto::agent::Control::Remote;
         assert_eq!(transcript.status(&view, "hint"), "[web] the phone drives · running · hint");

@@ -45,7 +45,7 @@ impl Watching {
 
     /// A line of our own, and the status below it.
     pub(super) fn line(&self, line: &str, view: &SessionView) -> String {
-        let line = paint(self.transcript.colour, Tone::Warn, &text::visible(line));
+        let line = paint(self.transcript.out.colour, Tone::Warn, &text::visible(line));
         format!("\r\x1b[K{line}\r\n{}", self.status(view))
     }
 
@@ -54,7 +54,7 @@ impl Watching {
         let columns = super::terminal::size().map_or(COLUMNS, |size| usize::from(size.cols));
         // A full last line would make some terminals scroll.
         let line = text::cut(&self.transcript.status(view, &self.hint), columns.saturating_sub(1));
-        format!("\r\x1b[K{}", paint(self.transcript.colour, Tone::Strong, &line))
+        format!("\r\x1b[K{}", paint(self.transcript.out.colour, Tone::Strong, &line))
     }
 
     /// Takes in keys; whether they take control back. The hint says what they did.
@@ -96,12 +96,15 @@ impl Watching {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::Output;
     use crate::view::example;
     use std::time::Duration;
 
+    const PLAIN: Output = Output { json: false, colour: false, machine: None };
+
     #[test]
     fn the_hint_follows_the_keys() {
-        let transcript = || Transcript { colour: false, handle: "web".to_owned() };
+        let transcript = || Transcript { out: PLAIN, handle: "web".to_owned() };
         let mut watching = Watching::new(transcript(), true, Some("ctrl-\\"));
         let view = example::agent_session(1);
         assert!(watching.status(&view).contains("space twice takes back, ctrl-\\ detaches"));

@@ -88,7 +88,7 @@ mod tests {
                 missing: None,
             },
         ];
-        let out = Output { json: false, colour: false };
+        let out = Output { json: false, colour: false, machine: None };
         assert_eq!(
             render(out, &AgentListResult { agents }),
             "\

@@ -117,7 +117,7 @@ mod tests {
     use crate::view::example;
     use delight_proto::session::Exit;
 
-    const PLAIN: Output = Output { json: false, colour: false };
+    const PLAIN: Output = Output { json: false, colour: false, machine: None };
 
     fn sessions() -> Vec<SessionView> {
         let mut build = example::session(1, Phase::Running);

@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn looks_like_this() {
-        let out = Output { json: false, colour: false };
+        let out = Output { json: false, colour: false, machine: None };
         assert_eq!(
             render(out, &PermissionListResult { permissions: vec![] }, 0, None),
             "no agent waits for a permission\n"

@@ -330,7 +330,7 @@ mod tests {
             on_no_answer: OnNoAnswer::Deny,
             no_answer_ms: 300_000,
         };
-        let out = Output { json: false, colour: false };
+        let out = Output { json: false, colour: false, machine: None };
         assert_eq!(
             render(out, &policy, 1_000, None),
             "\

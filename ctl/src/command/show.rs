@@ -155,7 +155,7 @@ mod tests {
             event(1, EventBody::Spawned { origin: Origin::Desktop { pid: Some(7) } }),
             event(2, EventBody::Exited { generation: 1, exit: Exit::Signal(9) }),
         ];
-        let plain = Output { json: false, colour: false };
+        let plain = Output { json: false, colour: false, machine: None };
         assert_eq!(
             render(plain, &s, &events, 1_060_000, |ms| format!("T{ms}")),
             "\
