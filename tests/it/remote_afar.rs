@@ -1,5 +1,7 @@
 //! One machine of an account from another: `delightctl --machine` on a real daemon, by a real relay, to a real daemon.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
@@ -7,7 +9,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use delight_proto::api::method::{
     AccountExport, AccountImport, AccountImportParams, DaemonStatus, DaemonStop, Empty, Method, OutputFrom,
-    OutputResult, PolicyAdd, SendParams, SessionBypass, SessionOutput, SessionSend,
+    OutputResult, PolicyAdd, SendParams, SessionBypass, SessionOutput, SessionPrompt, SessionSend,
+    SessionSpawn,
 };
 use delight_proto::id::SessionId;
 use delight_proto::refusal::{Code, Refusal};
@@ -40,8 +43,14 @@ struct World {
 }
 
 impl World {
+    /// The far machine's owner lets his other machines run commands there.
     fn new() -> Self {
+        Self::with("[remote]\nshell = true\n")
+    }
+
+    fn with(settings: &str) -> Self {
         let far = Sandbox::new();
+        fs::write(&far.place().config, settings).unwrap();
         let relay = Relay::start(&far, "127.0.0.1:0");
         let link = Link::make(&far, &relay.url());
         let far_daemon = far.start_daemon();
@@ -113,6 +122,10 @@ fn the_commands_of_one_machine_reach_another() {
     let list = world.ctl(&["list", "--json"]).json();
     assert_eq!(list["sessions"][0]["name"], "there");
     assert_eq!(world.ctl(&["status", "--json"]).json()["running"], true);
+    let next = world.ctl(&["show", "there"]).ok().stdout;
+    assert!(next.contains(&format!("next: delightctl --machine {MACHINE} attach there")), "{next}");
+    let fix = world.ctl(&["resume", "there"]).run().stderr;
+    assert!(!fix.contains("fix: delightctl attach"), "a hint without the machine asks this one: {fix}");
     assert_eq!(world.ctl(&["stop", "there", "--json"]).run().status, Some(0));
     assert!(!world.far.client().list()[0].phase.is_live());
     assert!(world.here.client().list().is_empty(), "it was all done there");
@@ -220,4 +233,97 @@ fn large_output_comes_in_pieces_that_fit() {
     }
     assert_eq!(got.iter().filter(|byte| **byte == b'x').count(), 1_500_000);
     assert!(calls >= 4, "{calls} calls");
+}
+
+/// With commands off nobody runs one by another way; everything else can be done.
+#[test]
+fn without_shell_no_command_is_run_from_afar() {
+    let world = World::with("");
+    let home = world.far.home().to_str().unwrap().to_owned();
+    let shell = |params: Value| world.refused(SessionSpawn::NAME, params);
+    for params in [
+        json!({ "cwd": home, "command": ["touch", "x"] }),
+        json!({ "cwd": home, "kind": "fake", "command": ["touch", "x"] }),
+        json!({ "cwd": home, "env": { "LD_PRELOAD": "/tmp/x.so" } }),
+        json!({ "cwd": home, "env": { "PATH": "/tmp" } }),
+        json!({ "cwd": "/" }),
+    ] {
+        let refusal = shell(params.clone());
+        assert_eq!(refusal.code, Code::Forbidden, "{params}: {refusal}");
+        assert!(refusal.fix.contains("remote."), "{refusal}");
+    }
+    assert!(world.far.client().list().is_empty());
+
+    let mut client = world.far.client();
+    let id = client.spawn(&["sh", "-c", "echo ready; exec cat"]).id;
+    client.until_output(id, "ready");
+    let data = BASE64_STANDARD.encode("touch x\n");
+    let refusal = world.refused(SessionSend::NAME, json!({ "session": id, "data": data }));
+    assert_eq!(refusal.code, Code::Forbidden, "{refusal}");
+    world.ctl(&["send", id.as_str(), "touch x", "--enter"]).ends(5);
+    // It may be watched; what is typed is refused where one looks.
+    let mut terminal = world.attach(id);
+    terminal.until_shows("ready");
+    terminal.keys("touch x\r");
+    terminal.until_shows("was not sent");
+    terminal.keys(b"\x1c");
+    assert_eq!(terminal.ended(), 0);
+    let journal = format!("{:?}", client.journal(id));
+    assert!(!journal.contains(&data), "{journal}");
+    // An agent may be started and spoken to: it asks before it acts.
+    let spawned = world.ctl(&["spawn", "--no-attach", "--json", "fake"]).json();
+    assert_eq!(spawned["session"]["kind"], "fake");
+    assert_eq!(world.ctl(&["stop", id.as_str(), "--json"]).run().status, Some(0));
+}
+
+/// "800-session accounts never find theirs": a list that does not fit one call comes in pages, each session once.
+#[test]
+fn many_sessions_are_listed_from_afar() {
+    const MANY: usize = 110;
+    let world = World::with("");
+    let mut client = world.far.client();
+    // Each with words enough that half of them would fill a call.
+    let words = "x".repeat(6_000);
+    let made: BTreeSet<String> = (0..MANY)
+        .map(|_| {
+            let params = json!({ "cwd": world.far.home(), "command": ["true", words] });
+            let view = client.call::<SessionSpawn>(&serde_json::from_value(params).unwrap()).unwrap();
+            view.id.to_string()
+        })
+        .collect();
+    let whole = world.refused("session.list", json!({}));
+    assert_eq!(whole.code, Code::TooLarge, "there are more than fit one call: {whole}");
+    let listed = world.ctl(&["list", "--json"]).json();
+    let found: Vec<&str> =
+        listed["sessions"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    assert_eq!(found.len(), MANY);
+    assert_eq!(found.iter().map(ToString::to_string).collect::<BTreeSet<_>>(), made);
+
+    let page = |params: Value| world.ask("session.page", params, None).outcome;
+    let ApiOutcome::Result(first) = page(json!({ "limit": 2 })) else { panic!("no page") };
+    assert_eq!((first["sessions"].as_array().unwrap().len(), &first["more"]), (2, &json!(true)));
+    for wrong in [json!({ "limit": 0 }), json!({ "limit": 1_001 })] {
+        assert!(matches!(page(wrong), ApiOutcome::Refused(refusal) if refusal.code == Code::BadParams));
+    }
+    let gone = page(json!({ "after": SessionId::from_random([0; 10]) }));
+    assert!(matches!(gone, ApiOutcome::Refused(refusal) if refusal.code == Code::NotFound), "it says so");
+}
+
+/// Who drives is seen from afar, and changes hands there as at the machine.
+#[test]
+fn an_attachment_from_afar_shows_who_drives() {
+    let world = World::new();
+    let params = json!({ "kind": "fake", "cwd": world.far.home(), "agent": { "control": "remote" } });
+    let mut client = world.far.client();
+    let id = client.call::<SessionSpawn>(&serde_json::from_value(params).unwrap()).unwrap().id;
+    let mut terminal = world.attach(id);
+    terminal.until_shows("the phone drives");
+    let prompt = json!({ "session": id, "text": "do ask touch it; say done", "local_id": "m1" });
+    client.call::<SessionPrompt>(&serde_json::from_value(prompt).unwrap()).unwrap();
+    terminal.until_shows(&format!("delightctl --machine {MACHINE}"));
+    let asked = client.get(id).agent.unwrap().pending[0].ask.id.to_string();
+    world.ctl(&["allow", id.as_str(), &asked]).ok();
+    terminal.until_shows("done");
+    terminal.keys(b"\x1c");
+    assert_eq!(terminal.ended(), 0);
 }

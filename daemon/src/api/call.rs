@@ -9,10 +9,10 @@ use delight_core::supervisor::Request as Ask;
 use delight_proto::api::envelope::Request;
 use delight_proto::api::method::{
     DaemonStatus, DaemonStatusResult, DaemonStop, EventsParams, EventsResult, Hello, Method, OutputParams,
-    OutputResult, RemovedResult, ScreenResult, SendParams, SendResult, SessionEvents, SessionGet,
-    SessionList, SessionListResult, SessionOutput, SessionRemove, SessionRename, SessionResize,
-    SessionResume, SessionScreen, SessionSend, SessionSpawn, SessionStop, SessionWait, SpawnParams,
-    Subscribe, WaitParams,
+    OutputResult, PageParams, PageResult, RemovedResult, ScreenResult, SendParams, SendResult, SessionEvents,
+    SessionGet, SessionList, SessionListResult, SessionOutput, SessionPage, SessionRemove, SessionRename,
+    SessionResize, SessionResume, SessionScreen, SessionSend, SessionSpawn, SessionStop, SessionWait,
+    SpawnParams, Subscribe, WaitParams,
 };
 use delight_proto::id::SessionId;
 use delight_proto::refusal::{Code, Refusal};
@@ -29,6 +29,9 @@ use crate::store::read_events;
 
 /// Most events one answer carries, as the API promises.
 const MAX_EVENTS: u32 = 1_000;
+
+/// Most sessions of one page, as the API promises.
+const MAX_PAGE: u32 = 1_000;
 
 /// Who asks. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -54,6 +57,10 @@ routes! { caller, room;
             Told::List(sessions) => raw(&SessionListResult { sessions }),
             other => Err(mismatch(&other)),
         }
+    },
+    SessionPage(params) => {
+        room.large().await;
+        raw(&caller.page(params).await?)
     },
     SessionEvents(params) => {
         room.large().await;
@@ -170,6 +177,28 @@ impl Caller {
             Told::View(view) => raw(&view),
             other => Err(mismatch(&other)),
         }
+    }
+
+    async fn page(&self, params: PageParams) -> Result<PageResult, Refusal> {
+        const WHAT: &str = "the sessions cannot be listed";
+        if !(1..=MAX_PAGE).contains(&params.limit) {
+            let reason = format!("limit: {} is not 1 to {MAX_PAGE}", params.limit);
+            return Err(Refusal::new(Code::BadParams, WHAT, reason));
+        }
+        let mut sessions = match self.ask(Ask::List).await? {
+            Told::List(sessions) => sessions,
+            other => return Err(mismatch(&other)),
+        };
+        if let Some(after) = params.after {
+            let at = sessions.iter().position(|view| view.id == after).ok_or_else(|| {
+                Refusal::new(Code::NotFound, WHAT, format!("session {after} was removed meanwhile"))
+                    .fix("begin with the newest again")
+            })?;
+            sessions.drain(..=at);
+        }
+        let more = sessions.len() > params.limit as usize;
+        sessions.truncate(params.limit as usize);
+        Ok(PageResult { sessions, more })
     }
 
     async fn events(&self, params: EventsParams) -> Result<EventsResult, Refusal> {

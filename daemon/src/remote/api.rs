@@ -2,7 +2,7 @@
 
 use delight_proto::api::MAX_OUTPUT_WAIT_MS;
 use delight_proto::api::envelope::{Request, Version};
-use delight_proto::api::method::{Method, SessionEvents, SessionOutput, SessionWait};
+use delight_proto::api::method::{Method, SessionEvents, SessionOutput, SessionPage, SessionWait};
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::Origin;
 use delight_proto::sync::bounds;
@@ -22,7 +22,8 @@ const MAX_WAIT_MS: u64 = 20_000;
 const _: () = assert!(MAX_WAIT_MS < MAX_OUTPUT_WAIT_MS as u64);
 
 /// Methods whose answers can be asked for in smaller pieces, and how.
-const IN_PIECES: &[(&str, &str)] = &[(SessionOutput::NAME, "max_bytes"), (SessionEvents::NAME, "limit")];
+const IN_PIECES: &[(&str, &str)] =
+    &[(SessionOutput::NAME, "max_bytes"), (SessionEvents::NAME, "limit"), (SessionPage::NAME, "limit")];
 
 impl Remote {
     pub(super) async fn answer_api(&self, request: ApiRequest, origin: &Origin) -> Value {
@@ -50,6 +51,7 @@ impl Remote {
             return Err(refuse(Code::Conflict, reason).fix("look at the session, then ask again"));
         }
         let mut params = request.params.unwrap_or_else(|| json!({}));
+        self.may_command(method, &params).await?;
         wait_less(method, &mut params);
         loop {
             let request =

@@ -4,6 +4,7 @@
 //! and replay protection are the uplink's. Every answer means done, and every question is answered within its time.
 
 mod api;
+mod commands;
 mod directory;
 mod files;
 mod fitting;

@@ -30,14 +30,15 @@ pub(crate) struct RemoteSettings {
     pub(crate) deny: Vec<String>,
     /// What it may do with files, in a session's directory and below `roots`.
     pub(crate) files: FileAccess,
-    /// Whether it may run commands (`bash`). They are confined by nothing but the user they run as.
+    /// Whether it may run commands: `bash`, and by `api` sessions with a command of its own and typing into terminals.
+    /// They are confined by nothing but the user they run as.
     pub(crate) shell: bool,
     /// Names of the environment variables it may set in a session; `*` at the end stands for anything.
     pub(crate) env: Vec<String>,
     /// Whether it may end the daemon.
     pub(crate) stop_daemon: bool,
-    /// Whether the account's other machines may use the control API (`delightctl --machine`), terminals included: as
-    /// whoever sits here, but for accounts, pairing and policy.
+    /// Whether the account's other machines may use the control API (`delightctl --machine`): as whoever sits here, but
+    /// for accounts, pairing and policy, and for commands unless `shell` allows those.
     pub(crate) api: bool,
 }
 

@@ -26,9 +26,18 @@ pub(crate) struct Relay {
 
 impl Relay {
     pub(crate) fn start(sandbox: &Sandbox, listen: &str) -> Self {
+        Self::with(sandbox, listen, "")
+    }
+
+    /// The same with settings of its own.
+    pub(crate) fn with(sandbox: &Sandbox, listen: &str, settings: &str) -> Self {
+        let config = sandbox.path().join("relay.toml");
+        fs::write(&config, settings).unwrap();
         let mut child = Command::new(binaries::program("delight-relay"))
             .args(["--listen", listen, "--log", "warn", "--data-dir"])
             .arg(sandbox.path().join("relay"))
+            .arg("--config")
+            .arg(config)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(fs::File::create(sandbox.path().join("relay.log")).unwrap())

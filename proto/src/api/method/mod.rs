@@ -79,6 +79,8 @@ methods! {
     SessionSpawn = "session.spawn" (SpawnParams) -> SessionView;
     /// All sessions, newest first.
     SessionList = "session.list" (Empty) -> SessionListResult;
+    /// Some of the sessions, newest first, for whom all of them are too many at once.
+    SessionPage = "session.page" (PageParams) -> PageResult;
     /// One session.
     SessionGet = "session.get" (SessionRef) -> SessionView;
     /// A session's events after a number.

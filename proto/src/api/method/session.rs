@@ -62,6 +62,24 @@ wire! {
         pub sessions: Vec<SessionView>,
     }
 
+    /// Of `SessionPage`.
+    pub struct PageParams {
+        /// Those after this one; absent: from the newest on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub after: Option<SessionId>,
+        /// At most this many (1 to 1,000).
+        #[serde(default = "page")]
+        pub limit: u32,
+    }
+
+    /// Of `SessionPage`.
+    pub struct PageResult {
+        /// Newest first.
+        pub sessions: Vec<SessionView>,
+        /// Whether there are older ones.
+        pub more: bool,
+    }
+
     /// Of `SessionEvents`.
     pub struct EventsParams {
         /// Which.
@@ -212,6 +230,10 @@ fn default_kind() -> String {
 
 fn default_event_limit() -> u32 {
     1_000
+}
+
+fn page() -> u32 {
+    100
 }
 
 fn default_output_bytes() -> u32 {

@@ -61,9 +61,18 @@ impl Following {
     }
 
     async fn look(&mut self, remote: &Remote) -> Result<Vec<Change>, Refusal> {
-        let list = remote.call_as::<SessionList>(&Empty {}, PATIENCE).await?.sessions;
-        let only = self.only;
-        Ok(self.compare(list.into_iter().filter(|view| only.is_none_or(|only| view.id == only))))
+        let list = match self.only {
+            Some(only) => {
+                match remote.call_as::<SessionGet>(&SessionRef { session: only.to_string() }, PATIENCE).await
+                {
+                    Ok(view) => vec![view],
+                    Err(refusal) if refusal.code == Code::NotFound => Vec::new(),
+                    Err(refusal) => return Err(refusal),
+                }
+            }
+            None => remote.call_as::<SessionList>(&Empty {}, PATIENCE).await?.sessions,
+        };
+        Ok(self.compare(list.into_iter()))
     }
 
     /// Takes a list and says what changed.

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use delight_proto::api::method::{
-    DaemonStatus, Method, PermissionList, PolicyGet, PolicyTest, SessionDecide, SessionEvents, SessionGet,
-    SessionList, SessionOutput, SessionPrompt, SessionRename, SessionScreen, SessionSend, SessionSpawn,
-    SessionStop, SessionWait,
+    DaemonStatus, Method, PageParams, PermissionList, PolicyGet, PolicyTest, SessionDecide, SessionEvents,
+    SessionGet, SessionList, SessionListResult, SessionOutput, SessionPage, SessionPrompt, SessionRename,
+    SessionScreen, SessionSend, SessionSpawn, SessionStop, SessionWait,
 };
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::sync::bounded::Name;
@@ -24,6 +24,10 @@ const CALL: Duration = Duration::from_secs(30);
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// How long one `session.wait` or `session.output` waits at the machine; below [`CALL`].
 const WAIT_MS: u64 = 20_000;
+/// Sessions asked for at once: some 300 kB, which fit a call.
+const PAGE: u32 = 300;
+/// A list is begun anew so often at most when sessions are removed while it is read.
+const BEGUN_ANEW: u32 = 3;
 /// Between two attempts.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
@@ -38,6 +42,7 @@ const REPEATABLE: &[&str] = &[
     SessionGet::NAME,
     SessionList::NAME,
     SessionOutput::NAME,
+    SessionPage::NAME,
     SessionPrompt::NAME,
     SessionRename::NAME,
     SessionScreen::NAME,
@@ -110,6 +115,7 @@ impl Remote {
             .fix("run it there"));
         }
         match method {
+            SessionList::NAME => return Box::pin(self.list(patience)).await,
             SessionWait::NAME => return self.wait(params, patience).await,
             SessionSend::NAME => {
                 fill(&mut params, "request_id")?;
@@ -128,6 +134,36 @@ impl Remote {
             _ => {}
         }
         self.ask(method, params, false, patience).await
+    }
+
+    /// All sessions, a page at a time: many do not fit one call.
+    async fn list(&self, patience: Duration) -> Result<Value, Refusal> {
+        let mut params = PageParams { after: None, limit: PAGE };
+        let mut sessions = Vec::new();
+        let mut begun_anew = 0;
+        loop {
+            match self.call_as::<SessionPage>(&params, patience).await {
+                Ok(page) => {
+                    sessions.extend(page.sessions);
+                    params.after = sessions.last().map(|view| view.id);
+                    if !page.more {
+                        break;
+                    }
+                }
+                // A machine whose daemon knows no pages has few enough sessions, or says that it has not.
+                Err(refusal) if refusal.code == Code::UnknownMethod => {
+                    return self.ask(SessionList::NAME, json!({}), false, patience).await;
+                }
+                // The one it goes on after was removed.
+                Err(refusal) if refusal.code == Code::NotFound && begun_anew < BEGUN_ANEW => {
+                    begun_anew += 1;
+                    (params.after, sessions) = (None, Vec::new());
+                }
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        serde_json::to_value(SessionListResult { sessions })
+            .map_err(|e| Refusal::new(Code::Internal, "the list cannot be written", e.to_string()))
     }
 
     /// Waits for as long as the caller wants, a while at a time.
