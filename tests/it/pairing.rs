@@ -11,11 +11,13 @@ use delight_proto::api::method::{
 };
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::sync::bounded::Hidden;
-use delight_sdk::{Account, PairingForm, Phone, Server};
+use delight_sdk::{Account, Kind, PairingForm, Phone, Server};
 use delight_tests::api::{Client, spawn};
 use delight_tests::daemon::Daemon;
 use delight_tests::{Sandbox, binaries, kernel, until_some};
 use nix::sys::signal::Signal;
+
+use crate::uplink::rig::Relay;
 
 /// A daemon with a relay inside, and the relay's URL.
 fn with_relay() -> (Sandbox, Daemon, String) {
@@ -80,6 +82,22 @@ fn a_phone_pairs_the_machine_and_both_show_the_same_number() {
     let shown = show(&mut client).unwrap();
     assert_eq!(shown.machine, paired.account.machine);
     assert_eq!(fs::read(account.join("key.json")).unwrap(), kept);
+}
+
+/// "The code on the screen was good for ever": what nobody answers in its time is over on both sides, and links nobody.
+#[test]
+fn an_offer_that_expired_is_refused_here_and_on_the_phone() {
+    let sandbox = Sandbox::new();
+    let relay = Relay::with(&sandbox, "127.0.0.1:0", "pairing_lifetime = 1\n");
+    let _daemon = sandbox.start_daemon();
+    let mut client = sandbox.client();
+    let offer = client.call::<PairBegin>(&PairBeginParams { server: Some(relay.url()) }).unwrap();
+    let refusal = wait(&mut client, &offer).unwrap_err();
+    assert_eq!(refusal.code, Code::Timeout, "{refusal}");
+    assert!(refusal.reason.contains("expired") && refusal.fix.contains("delightctl pair"), "{refusal}");
+    let late = phone(&relay.url()).approve(&offer.happy_link, None).wait().unwrap_err();
+    assert_eq!(late.kind, Kind::NotFound, "{late}");
+    assert_eq!(show(&mut client).unwrap_err().code, Code::NotFound, "nobody was linked");
 }
 
 /// The form of phones that know no other: the machine becomes a full member of the account.

@@ -190,7 +190,9 @@ impl OpenOffer {
                 Ok(PairingProgress::Authorized { token, response }) => {
                     return self.open(token, &response);
                 }
-                Ok(PairingProgress::NotFound) => return Err(expired()),
+                Ok(PairingProgress::NotFound) | Err(HttpError::Status { status: 404 | 410, .. }) => {
+                    return Err(expired());
+                }
                 Ok(PairingProgress::Unknown(_)) => {
                     return Err(Refusal::new(
                         Code::Internal,
@@ -257,7 +259,8 @@ pub(super) async fn link(
 }
 
 fn expired() -> Refusal {
-    let reason = format!("nobody answered within {} s", GOOD_FOR.as_secs());
+    let reason =
+        format!("the code has expired: nobody answered in its time, {} s at most", GOOD_FOR.as_secs());
     Refusal::new(Code::Timeout, WHAT, reason).fix("show a new code: delightctl pair")
 }
 
