@@ -20,6 +20,9 @@ mod disk;
 mod driving;
 mod file_editor;
 mod garbage;
+#[path = "../../relay/tests/it/happy_package.rs"]
+mod happy_package;
+mod happy_phone;
 mod history;
 mod lifecycle;
 mod locks;
@@ -31,6 +34,7 @@ mod real_agents;
 mod remote;
 mod remote_afar;
 mod remote_faults;
+mod remote_quickly;
 mod remote_terminal;
 mod schema;
 mod secrets;

@@ -13,10 +13,10 @@ use delight_proto::id::SessionId;
 use delight_proto::session::{Origin, Phase};
 use delight_proto::sync::bounded::{Id, Name, Path};
 use delight_proto::sync::rpc::{
-    CommandOutcome, DirectoryListing, FileContent, FileRequest, PathOnly, ResumeRequest, RunBash, RunTool,
-    SpawnRequest,
+    CommandOutcome, DirectoryListing, FileContent, FileRequest, PathOnly, PermissionDecision, ResumeRequest,
+    RunBash, RunTool, SpawnRequest,
 };
-use delight_sdk::{Account, Control, Driver, Machine, Phone, Presence, Server, Spawn};
+use delight_sdk::{Account, Control, Driver, Machine, Phone, Presence, Server, Spawn, Words};
 use delight_tests::daemon::Daemon;
 use delight_tests::{Sandbox, until_some};
 use serde_json::json;
@@ -167,6 +167,58 @@ fn row_5_3_switch_sets_and_never_toggles() {
     }
     until_some("the phone sees who drives", || {
         (world.phone.session(&id).wait().ok()?.control == Control::Remote).then_some(())
+    });
+}
+
+/// "`stop` only says that it ended: the process stays, and a minute later the session is active again."
+#[test]
+fn row_5_6_a_stopped_sessions_processes_are_gone() {
+    let world = World::new("");
+    let id = world.started(request("~", "terminal"));
+    assert!(!world.sandbox.runners().is_empty());
+    world.phone.stop(&world.machine.id, &id).wait().unwrap();
+    assert!(world.sandbox.runners().is_empty(), "{:?}", world.sandbox.runners());
+}
+
+/// "Resumed within a minute of its end, a session is shown offline although it works": servers swallow signs of life then.
+#[test]
+fn row_5_7_a_session_resumed_at_once_is_shown_alive() {
+    let world = World::new("");
+    let id = world.started(request("~", "fake"));
+    let shown = |presence: Presence| {
+        let session = world.phone.session(&id).wait().ok()?;
+        (session.presence == presence).then_some(())
+    };
+    until_some("it is alive", || shown(Presence::Online));
+    world.phone.kill(&id).wait().unwrap();
+    until_some("it has ended", || shown(Presence::Offline));
+    let resume =
+        ResumeRequest { session_id: id.clone(), model: None, permission_mode: None, client_request_id: None };
+    assert_eq!(world.phone.resume(&world.machine.id, resume).wait().unwrap(), Spawn::Started(id.clone()));
+    until_some("it is alive again", || shown(Presence::Online));
+    until_some("and can be written to", || world.phone.session(&id).wait().ok()?.can_send.then_some(()));
+}
+
+/// "A restart during a request cancels it": the same request waits after the restart, and its decision reaches the agent.
+#[test]
+fn row_5_12_a_request_outlives_the_daemon_it_was_made_under() {
+    let mut world = World::new("");
+    let id = world.started(request("~", "fake"));
+    let pending = |world: &World| {
+        let session = world.phone.session(&id).wait().ok()?;
+        session.pending().next().map(|(request, _)| request.clone())
+    };
+    world.phone.send(&id, Words::new("do ask touch it; say done")).wait().unwrap();
+    let asked = until_some("the agent asks", || pending(&world));
+    world.restart();
+    assert_eq!(until_some("it still asks", || pending(&world)), asked);
+    let decision: PermissionDecision =
+        serde_json::from_value(json!({ "id": asked, "approved": true })).unwrap();
+    until_some("it is decided", || world.phone.decide(&id, decision.clone()).wait().ok());
+    until_some("and remembered", || {
+        let state = world.phone.session(&id).wait().ok()?.agent_state?;
+        let status = state.completed_requests?.get(&asked)?.status.clone()?;
+        (status.as_str() == "approved").then_some(())
     });
 }
 

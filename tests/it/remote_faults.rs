@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use delight_proto::api::method::SessionSpawn;
+use delight_proto::agent::Activity;
+use delight_proto::api::method::{Empty, SessionPrompt, SessionSpawn, UplinkState, UplinkStatus};
 use delight_proto::sync::bounded::{Name, Path};
 use delight_proto::sync::record::{Record, SessionEvent};
 use delight_proto::sync::rpc::{PermissionDecision, SpawnRequest};
-use delight_sdk::{Account, Dialect, Kind, Phone, Server, Session, Spawn, Ticket, Words};
+use delight_sdk::{Account, Dialect, Driver, Kind, Phone, Server, Session, Spawn, Ticket, Words};
 use delight_tests::proxy::{Faults, Proxy};
 use delight_tests::{Sandbox, until, until_some};
 use serde_json::json;
@@ -248,4 +249,154 @@ fn nothing_readable_is_left_with_the_server_or_in_a_log() {
 fn base64_of(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::prelude::BASE64_STANDARD.encode(bytes)
+}
+
+/// Who drives changes again and again and permissions are decided while every connection breaks: each decision reaches the
+/// agent at most once, what is asked for last holds, and nobody waits for ever. [happy 5.3, #302]
+#[test]
+fn switches_and_decisions_racing_with_reconnects() {
+    const ROUNDS: usize = 5;
+    let sandbox = Sandbox::new();
+    let (_relay, way, phone) = world(&sandbox, 23);
+    let _daemon = sandbox.start_daemon();
+    let session = agent(&sandbox, &phone);
+    let id = session.id.as_str();
+    let ours = sandbox.client().list()[0].id;
+    way.goes_wrong(Faults { cut_after: Some((2_000, 60_000)), lose_acks: 50, double: 50, swap: 50 });
+    let drives = || sandbox.client().get(ours).agent.unwrap().control.word();
+    let (mut after, mut heard) = (0, Vec::new());
+    for round in 0..ROUNDS {
+        let words = Words::new(format!("do ask touch {round}; say done {round}"));
+        phone.send(id, words.whenever().within(STORED_WITHIN)).wait().unwrap();
+        let request = until_some("the agent asks", || {
+            let agent = sandbox.client().get(ours).agent?;
+            Some(agent.pending.first()?.ask.id.to_string())
+        });
+        // A decision and a change of hands at once, and the way breaks between them: whichever is first, both are answered.
+        let decision: PermissionDecision =
+            serde_json::from_value(json!({ "id": request, "approved": true })).unwrap();
+        let decided = phone.decide(id, decision);
+        way.cut();
+        let to = if round % 2 == 0 { Driver::Local } else { Driver::Remote };
+        let switched = phone.switch(id, to);
+        way.cut();
+        drop((decided.wait(), switched.wait()));
+        // What is asked for last holds, however often it has to be asked.
+        for (to, word) in [(Driver::Local, "local"), (Driver::Remote, "remote")] {
+            until("control changes hands", || phone.switch(id, to).wait().is_ok());
+            until("it is so on the machine", || drives() == word);
+        }
+    }
+    way.goes_wrong(Faults::default());
+    way.cut();
+    phone.send(id, Words::new("the end").whenever().within(STORED_WITHIN)).wait().unwrap();
+    until("the end is answered", || {
+        said(&phone, id, &mut after, &mut heard);
+        heard.last().is_some_and(|last| last == "got: the end")
+    });
+    for round in 0..ROUNDS {
+        let count = |words: String| heard.iter().filter(|said| **said == words).count();
+        let (allowed, done) = (count(format!("allowed: touch {round}")), count(format!("done {round}")));
+        // A turn that the change of hands cut off says nothing; none says anything twice.
+        assert!(allowed <= 1 && done <= allowed, "{allowed} times allowed, {done} times done: {heard:?}");
+    }
+    assert!(sandbox.client().get(ours).agent.unwrap().pending.is_empty());
+    println!("{:?}", way.wrongs());
+}
+
+/// A way that falls silent is noticed and left, nothing local waits for it, and what was said meanwhile arrives once. [happy
+/// 5.18: a half-open connection blocks for 20 s]
+#[test]
+fn a_connection_that_falls_silent_is_noticed_and_left() {
+    let sandbox = Sandbox::new();
+    let relay = Relay::with(&sandbox, "127.0.0.1:0", "[presence]\nping_interval = 1\nping_timeout = 1\n");
+    let way = Proxy::to(relay.url().strip_prefix("http://").unwrap().parse().unwrap(), 2);
+    let link = Link::make(&sandbox, &way.base());
+    let account = Account::new(delight_crypto::MasterSecret::from_bytes(link.master), Dialect::Happy);
+    let phone = Phone::connect(Server::new(&relay.url()).unwrap(), account).unwrap();
+    let _daemon = sandbox.start_daemon();
+    let session = agent(&sandbox, &phone);
+    let id = session.id.as_str();
+    let state = || sandbox.client().call::<UplinkStatus>(&Empty {}).unwrap().state;
+    assert_eq!(state(), UplinkState::Online);
+
+    way.hold();
+    phone.send(id, Words::new("meanwhile").whenever().within(STORED_WITHIN)).wait().unwrap();
+    until("the silence is noticed", || state() != UplinkState::Online);
+    let begun = Instant::now();
+    let local = sandbox.client().spawn(&["sh", "-c", "echo here; exec cat"]).id;
+    sandbox.client().until_output(local, "here");
+    assert!(begun.elapsed() < Duration::from_secs(20), "nothing local waits: {:?}", begun.elapsed());
+
+    way.go_on();
+    let (mut after, mut heard) = (0, Vec::new());
+    until("it is answered", || {
+        said(&phone, id, &mut after, &mut heard);
+        !heard.is_empty()
+    });
+    phone.send(id, Words::new("after").whenever().within(STORED_WITHIN)).wait().unwrap();
+    until("so is the next", || {
+        said(&phone, id, &mut after, &mut heard);
+        heard.len() >= 2
+    });
+    assert_eq!(heard, ["got: meanwhile", "got: after"]);
+}
+
+/// A day away from the server: everything local goes on, what is sent afterwards is bounded and says what it leaves out, and
+/// it comes in order.
+#[test]
+fn a_day_away_is_told_in_short_and_in_order() {
+    const LINES: usize = 4_200;
+    let sandbox = Sandbox::new();
+    let relay = Relay::start(&sandbox, "127.0.0.1:0");
+    let phone = Link::make(&sandbox, &relay.url()).phone();
+    let _daemon = sandbox.start_daemon();
+    let session = agent(&sandbox, &phone);
+    let id = session.id.as_str();
+    let ours = sandbox.client().list()[0].id;
+    let address = relay.kill9();
+    let mut client = sandbox.client();
+    let mut prompt = |text: &str| {
+        let params = json!({ "session": ours, "text": text });
+        client.call::<SessionPrompt>(&serde_json::from_value(params).unwrap()).unwrap();
+    };
+    prompt(&format!("do lines {LINES}; say last of the first"));
+    prompt("do say second; say last of the second");
+    prompt("do say third; say last of the third");
+    let waiting = || sandbox.client().call::<UplinkStatus>(&Empty {}).unwrap().waiting;
+    until("the agent has done it all, without a server", || {
+        let agent = sandbox.client().get(ours).agent.unwrap();
+        agent.queued == 0 && agent.activity.is_some_and(|now| now.activity == Activity::Idle)
+    });
+    until("the link knows how far behind the server is", || waiting() > LINES as u64);
+
+    let _relay = Relay::start(&sandbox, &address);
+    until("everything was sent", || waiting() == 0);
+    let (mut after, mut heard) = (0, Vec::new());
+    until("it is on the phone", || {
+        said(&phone, id, &mut after, &mut heard);
+        heard.last().is_some_and(|last| last == "last of the third")
+    });
+    let order: Vec<_> = heard.iter().filter(|words| words.starts_with("last of")).collect();
+    assert_eq!(order, ["last of the first", "last of the second", "last of the third"]);
+    let numbers: Vec<&String> = heard.iter().filter(|words| words.starts_with("00")).collect();
+    assert!(numbers.is_sorted() && numbers.len() < LINES / 20, "{} lines came", numbers.len());
+    let (mut records, mut told, mut from) = (0, false, 0);
+    loop {
+        let page = phone.history_after(id, from, 50).wait().unwrap();
+        for message in &page.messages {
+            from = message.seq;
+            records += 1;
+            told |= match &message.body {
+                Ok(Record::Session(record)) => matches!(&record.content.ev,
+                    SessionEvent::Service(service) if service.text.expose().contains("were left out")),
+                _ => false,
+            };
+        }
+        if !page.more {
+            break;
+        }
+    }
+    assert!(records < LINES / 10, "{records} records of {LINES} lines");
+    assert!(told, "what is left out is said");
 }

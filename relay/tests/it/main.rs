@@ -9,6 +9,7 @@ mod calls;
 mod captures;
 mod events;
 mod happy_cli;
+mod happy_package;
 mod isolation;
 mod limits;
 mod objects;
