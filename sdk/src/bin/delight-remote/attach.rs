@@ -244,7 +244,7 @@ impl Attachment {
             OutputBody::Lost { bytes } => FromHolder::Lost { from: offset, to: offset + bytes },
             OutputBody::Resized { size } => FromHolder::Resized(size),
             OutputBody::Exited { generation, exit } if generation >= self.generation => {
-                let exited = Exited { generation, exit, at_ms, offset, survivors: 0 };
+                let exited = Exited { generation, exit, at_ms, offset, survivors: 0, unwritten: 0 };
                 self.put(&FromHolder::Exited(exited)).await?;
                 return Ok(true);
             }
