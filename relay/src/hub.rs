@@ -12,8 +12,12 @@ use tokio::sync::Notify;
 use crate::socket::peer::{Peer, Scope};
 use crate::update::{Publication, Recipients};
 
-/// Methods one socket may answer. A machine has some twenty, a session a dozen.
-const METHODS_MAX: usize = 512;
+/// Methods one socket may answer. A machine has some twenty, a session a dozen; a delight machine answers for all its
+/// sessions on its own socket: this is enough for five hundred, in some two megabytes.
+const METHODS_MAX: usize = 8_192;
+/// Methods of all sockets of one account: eight such machines. However many sockets there are, names cost no more than
+/// some twenty megabytes.
+const ACCOUNT_METHODS_MAX: usize = 65_536;
 /// How long a connected provider gets to name its methods before one it did not name counts as missing.
 const SETTLING: Duration = Duration::from_secs(2);
 /// Providers that left, remembered for each account: calls to them wait for their return.
@@ -117,11 +121,14 @@ impl Hub {
         })
     }
 
-    /// A socket answers a method from now on. `false`: it answers as many as it may.
+    /// A socket answers a method from now on. `false`: it, or its account, answers as many as it may.
     pub(crate) fn register(&self, peer: &Arc<Peer>, method: &str) -> bool {
         let mut accounts = self.accounts();
         let Some(account) = accounts.get_mut(&peer.account) else { return false };
         let is_mine = |other: &Arc<Peer>| Arc::ptr_eq(other, peer);
+        if account.methods.len() >= ACCOUNT_METHODS_MAX && !account.methods.contains_key(method) {
+            return false;
+        }
         let providers = account.methods.entry(method.to_owned()).or_default();
         let before = providers.len();
         providers.retain(|other| !is_mine(other));
@@ -285,6 +292,26 @@ mod tests {
         hub.unregister(&machine, "m:0");
         assert!(hub.register(&machine, "m:more"));
         assert!(!hub.register(&machine, "m:0"));
+    }
+
+    #[test]
+    fn one_account_answers_a_bounded_number_of_methods() {
+        let hub = Hub::default();
+        let sockets = ACCOUNT_METHODS_MAX / METHODS_MAX;
+        for socket in 0..sockets {
+            let machine = peer(socket as u64, "a", Scope::Machine(format!("m{socket}")));
+            assert!(hub.join(Arc::clone(&machine), 100));
+            for number in 0..METHODS_MAX {
+                assert!(hub.register(&machine, &format!("m{socket}:{number}")));
+            }
+        }
+        let last = peer(100, "a", Scope::Machine("last".into()));
+        assert!(hub.join(Arc::clone(&last), 100));
+        assert!(!hub.register(&last, "last:0"));
+        assert!(hub.register(&last, "m0:0"), "one that is answered already is not one more");
+        let other = peer(1_000, "b", Scope::Machine("m".into()));
+        assert!(hub.join(Arc::clone(&other), 100));
+        assert!(hub.register(&other, "m:0"), "another account");
     }
 
     #[test]
