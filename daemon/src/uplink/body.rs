@@ -13,7 +13,7 @@ use delight_proto::sync::http::{CreateSession, PageMessages, PageOrder};
 use delight_proto::sync::message::Incoming;
 use delight_proto::sync::socket::{ClientEvent, MachineAlive, Scope, SessionAlive, SessionEnd};
 use delight_transport::socketio::{Events, Handle};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::calls::Calls;
@@ -32,6 +32,9 @@ pub(super) const MAILBOX: usize = 256;
 
 /// How long calls under way may still take when the link ends.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// A server that has said nothing for so long has left out one of its pings, which come every 15 s: it is asked.
+const SUSPICIOUS: Duration = Duration::from_secs(20);
 
 /// What the body hears.
 pub(super) enum Mail {
@@ -63,6 +66,8 @@ pub(super) struct LinkBody {
     /// The machine's connection.
     pub(super) handle: Option<Handle>,
     pub(super) attempt: u64,
+    /// Told when the machine's connection ends.
+    pub(super) connections_ended: watch::Sender<u64>,
     pub(super) ears: HashMap<SessionId, AbortHandle>,
     /// Everything under way; ends with the link.
     pub(super) tasks: JoinSet<()>,
@@ -89,7 +94,8 @@ impl Body for LinkBody {
                     return Some(*input);
                 }
                 Mail::Connected { attempt, handle, events, machine } if attempt == self.attempt => {
-                    self.handle = Some(handle);
+                    self.handle = Some(handle.clone());
+                    self.tasks.spawn(suspect(attempt, handle, self.to.clone()));
                     let (to, calls) = (self.to.clone(), self.calls.clone());
                     self.tasks.spawn(sockets::machine(attempt, events, calls, to));
                     return Some(Input::Up { attempt, machine });
@@ -119,9 +125,40 @@ impl Body for LinkBody {
     }
 }
 
+/// Asks a server that has fallen silent whether it is there, for as long as the connection lasts. A way can be dead without
+/// either side being told, and the transport alone would wait a minute for it.
+async fn suspect(attempt: u64, handle: Handle, to: mpsc::Sender<Mail>) {
+    let watching = async {
+        loop {
+            let silence = handle.silence();
+            if silence < SUSPICIOUS {
+                tokio::time::sleep(SUSPICIOUS - silence).await;
+            } else if !emit::barrier(&handle).await && handle.silence() >= SUSPICIOUS {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        _ = handle.closed() => {}
+        () = watching => given_up(attempt, &to).await,
+    }
+}
+
+/// Tells the reducer that nobody answers on the connection.
+async fn given_up(attempt: u64, to: &mpsc::Sender<Mail>) {
+    let reason = "the server does not answer any more".to_owned();
+    let down = Input::Down { attempt, fault: Fault::Later, reason, random: random() };
+    // The link has ended when nobody listens.
+    let _ = to.send(Mail::Input(Box::new(down))).await;
+}
+
 impl LinkBody {
     fn hang_up(&mut self) {
-        self.handle = None;
+        if let Some(handle) = self.handle.take() {
+            // What waits for an acknowledgement there hears that none comes.
+            self.tasks.spawn(async move { drop(handle.close().await) });
+        }
+        self.connections_ended.send_modify(|ended| *ended += 1);
         for (_, ear) in self.ears.drain() {
             ear.abort();
         }
@@ -150,6 +187,24 @@ impl LinkBody {
             // The link has ended when nobody listens.
             let _ = to.send(Mail::Input(Box::new(input))).await;
         })
+    }
+
+    /// Does something of the connection there is now: when that ends before, nobody waits for the rest. On a way that is dead
+    /// a request ends by its timeout only, and what it is about would wait for that on the next connection, too.
+    fn while_connected<T, W: Future<Output = Result<T, Failed>> + Send>(
+        &self,
+        work: W,
+    ) -> impl Future<Output = W::Output> + Send + use<T, W> {
+        let mut ended = self.connections_ended.subscribe();
+        async move {
+            tokio::select! {
+                biased;
+                done = work => done,
+                _ = ended.changed() => {
+                    Err(Failed { fault: Fault::Later, reason: "the connection ended meanwhile".to_owned() })
+                }
+            }
+        }
     }
 
     fn tell(&self, event: &ClientEvent) {
@@ -233,16 +288,14 @@ impl LinkBody {
             Effect::Fetch { id, server_id, after } => self.fetch(id, server_id, after),
             Effect::Post { id, server_id, after, thinning, notices } => {
                 let (server, vault) = (Arc::clone(&self.server), Arc::clone(&self.vault));
-                self.ask(async move {
-                    let sent = notices.len();
+                let sent = notices.len();
+                let posting = self.while_connected(async move {
+                    let keys = vault.session(id).ok_or_else(no_key)?;
                     let what = (server_id, after, thinning);
-                    let posted = match vault.session(id) {
-                        Some(keys) => {
-                            post::post(&server, vault.place().clone(), id, keys, what, notices).await
-                        }
-                        None => Err(no_key()),
-                    };
-                    match posted {
+                    post::post(&server, vault.place().clone(), id, keys, what, notices).await
+                });
+                self.ask(async move {
+                    match posting.await {
                         Ok(post::Sent { through, completed }) => {
                             Input::Posted { id, through, notices: sent, completed }
                         }
@@ -272,9 +325,7 @@ impl LinkBody {
         let (to, attempt) = (self.to.clone(), self.attempt);
         self.tasks.spawn(async move {
             if !emit::barrier(&handle).await {
-                let reason = "the server does not answer any more".to_owned();
-                let down = Input::Down { attempt, fault: Fault::Later, reason, random: random() };
-                let _ = to.send(Mail::Input(Box::new(down))).await;
+                given_up(attempt, &to).await;
             }
         });
     }
@@ -286,25 +337,25 @@ impl LinkBody {
         agent_state: delight_proto::sync::Object,
     ) {
         let (server, vault) = (Arc::clone(&self.server), Arc::clone(&self.vault));
-        self.ask(async move {
-            let registered = async {
-                let keys = vault.session_or_new(id).await?;
-                let call = CreateSession {
-                    tag: Name::cut(id.as_str()),
-                    metadata: keys.scope.seal_state(&metadata)?,
-                    agent_state: Some(keys.scope.seal_state(&agent_state)?),
-                    data_encryption_key: vault.linked.wrapped_session_key(keys.data())?,
-                };
-                let row = server.call(&call).await?.session;
-                Ok::<_, Failed>(SessionRow {
-                    id: row.id,
-                    seq: row.seq,
-                    metadata: keys.scope.open_state(&row.metadata),
-                    metadata_version: row.metadata_version,
-                    agent_state: row.agent_state.and_then(|sealed| keys.scope.open_state(&sealed)),
-                    agent_state_version: row.agent_state_version,
-                })
+        let registered = self.while_connected(async move {
+            let keys = vault.session_or_new(id).await?;
+            let call = CreateSession {
+                tag: Name::cut(id.as_str()),
+                metadata: keys.scope.seal_state(&metadata)?,
+                agent_state: Some(keys.scope.seal_state(&agent_state)?),
+                data_encryption_key: vault.linked.wrapped_session_key(keys.data())?,
             };
+            let row = server.call(&call).await?.session;
+            Ok::<_, Failed>(SessionRow {
+                id: row.id,
+                seq: row.seq,
+                metadata: keys.scope.open_state(&row.metadata),
+                metadata_version: row.metadata_version,
+                agent_state: row.agent_state.and_then(|sealed| keys.scope.open_state(&sealed)),
+                agent_state_version: row.agent_state_version,
+            })
+        });
+        self.ask(async move {
             match registered.await {
                 Ok(row) => Input::Registered { id, row: Box::new(row) },
                 Err(Failed { fault, reason }) => {
@@ -340,15 +391,15 @@ impl LinkBody {
 
     fn fetch(&mut self, id: SessionId, server_id: Id, after: u64) {
         let (server, vault) = (Arc::clone(&self.server), Arc::clone(&self.vault));
+        let fetched = self.while_connected(async move {
+            let call = PageMessages { sid: server_id, order: PageOrder::After(after), limit: PAGE };
+            let rows = server.call(&call).await?.messages.into_vec();
+            let last = rows.len() < PAGE as usize;
+            let keys = vault.session(id).ok_or_else(no_key)?;
+            let rows = rows.into_iter().map(Incoming::from).collect();
+            Ok::<_, Failed>((inbound::open(id, keys, rows).await?, last))
+        });
         self.ask(async move {
-            let fetched = async {
-                let call = PageMessages { sid: server_id, order: PageOrder::After(after), limit: PAGE };
-                let rows = server.call(&call).await?.messages.into_vec();
-                let last = rows.len() < PAGE as usize;
-                let keys = vault.session(id).ok_or_else(no_key)?;
-                let rows = rows.into_iter().map(Incoming::from).collect();
-                Ok::<_, Failed>((inbound::open(id, keys, rows).await?, last))
-            };
             match fetched.await {
                 Ok((messages, last)) => Input::Fetched { id, messages, last },
                 Err(Failed { fault, reason }) => {

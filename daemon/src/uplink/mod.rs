@@ -18,6 +18,7 @@ mod inbound;
 mod machine;
 mod post;
 mod push;
+mod rival;
 mod server;
 mod sockets;
 mod vault;
@@ -225,6 +226,7 @@ async fn link(parts: &Parts, linked: Arc<Linked>, stop: impl Future<Output = (St
         to: to.clone(),
         handle: None,
         attempt: 0,
+        connections_ended: watch::channel(0).0,
         ears: HashMap::new(),
         tasks: JoinSet::new(),
     };

@@ -15,6 +15,7 @@ use delight_transport::secret::{Auth, Token};
 use delight_transport::socketio::{self, Closed, ConnectError, Events, Handle, Options};
 use tokio::sync::OnceCell;
 
+use super::rival;
 use super::vault::Vault;
 use crate::keys::{self, Account};
 
@@ -69,16 +70,18 @@ fn fault(retry: Retry) -> Fault {
 pub(super) struct Server {
     ca_file: Option<PathBuf>,
     /// Made when it is first needed: with TLS that reads the system's certificates.
-    client: OnceCell<Client>,
+    way: OnceCell<Client>,
+    /// Of the connection there is, with HTTP connections as young as that: on older ones a request may hang.
+    client: Mutex<Option<Client>>,
     token: Mutex<Option<Token>>,
 }
 
 impl Server {
     pub(super) fn new(ca_file: Option<PathBuf>) -> Self {
-        Self { ca_file, client: OnceCell::new(), token: Mutex::new(None) }
+        Self { ca_file, way: OnceCell::new(), client: Mutex::new(None), token: Mutex::new(None) }
     }
 
-    /// Connects the machine: a token, the machine's row, the machine's own connection.
+    /// Connects the machine: a token, the machine's row, the machine's own connection. A try that hangs keeps nobody waiting.
     pub(super) async fn connect(
         &self,
         vault: &Vault,
@@ -86,55 +89,57 @@ impl Server {
         metadata: &Object,
         daemon_state: &Object,
     ) -> Result<(Handle, Events, MachineRow), Failed> {
-        let token = self.token(vault, login).await?;
+        rival::first_end(|| self.try_connect(vault, login, metadata, daemon_state)).await
+    }
+
+    async fn try_connect(
+        &self,
+        vault: &Vault,
+        login: bool,
+        metadata: &Object,
+        daemon_state: &Object,
+    ) -> Result<(Handle, Events, MachineRow), Failed> {
+        let way = self.way.get_or_try_init(|| keys::connect(&vault.linked.server, self.ca_file.clone()));
+        let client = way.await?.anew().map_err(|e| never(e.to_string()))?;
+        let token = self.token(&client, vault, login).await?;
         let call = CreateMachine {
             id: vault.linked.machine.clone(),
             metadata: vault.machine.seal_state(metadata)?,
             daemon_state: Some(vault.machine.seal_state(daemon_state)?),
             data_encryption_key: vault.linked.wrapped_machine_key()?,
         };
-        let row = self.call(&call).await?.machine;
+        let row = keys::call(&client, &call).await?.machine;
         let row = MachineRow {
             metadata: vault.machine.open_state(&row.metadata),
             metadata_version: row.metadata_version,
             daemon_state: row.daemon_state.and_then(|sealed| vault.machine.open_state(&sealed)),
             daemon_state_version: row.daemon_state_version,
         };
-        let (handle, events) = self.open(token, Scope::Machine(vault.linked.machine.clone())).await?;
+        let scope = Scope::Machine(vault.linked.machine.clone());
+        let (handle, events) = open(&client, &token, scope).await?;
+        *lock(&self.client) = Some(client);
         Ok((handle, events, row))
     }
 
     /// Opens a connection of its own for a session.
     pub(super) async fn listen(&self, session: Scope) -> Result<(Handle, Events), Failed> {
-        let token = lock(&self.token).clone();
-        let token =
-            token.ok_or_else(|| Failed { fault: Fault::Later, reason: "not logged in".to_owned() })?;
-        self.open(token, session).await
-    }
-
-    async fn open(&self, token: Token, scope: Scope) -> Result<(Handle, Events), Failed> {
-        let never = |reason: String| Failed { fault: Fault::Never, reason };
-        let bearer = Text::new(token.expose()).map_err(|e| never(e.to_string()))?;
-        let client = Name::cut(concat!("delightd/", env!("CARGO_PKG_VERSION")));
-        let auth = ConnectAuth::new(delight_proto::sync::bounded::Token::new(bearer), scope, client);
-        let auth = Auth::new(&auth).map_err(|e| never(e.to_string()))?;
-        let server = self.client.get().ok_or_else(|| never("there is no way to the server".to_owned()))?;
-        Ok(socketio::connect(Options::new(server.server().clone(), auth)).await?)
+        let (client, token) = (self.client()?, lock(&self.token).clone());
+        let token = token.ok_or_else(not_connected)?;
+        open(&client, &token, session).await
     }
 
     /// Makes one call.
     pub(super) async fn call<C: Call + Sync>(&self, call: &C) -> Result<C::Answer, Failed> {
-        match self.client.get() {
-            Some(client) => Ok(keys::call(client, call).await?),
-            None => Err(Failed { fault: Fault::Later, reason: "not connected yet".to_owned() }),
-        }
+        Ok(keys::call(&self.client()?, call).await?)
+    }
+
+    fn client(&self) -> Result<Client, Failed> {
+        lock(&self.client).clone().ok_or_else(not_connected)
     }
 
     /// A token: the one there is, unless it was refused.
-    async fn token(&self, vault: &Vault, login: bool) -> Result<Token, Failed> {
+    async fn token(&self, client: &Client, vault: &Vault, login: bool) -> Result<Token, Failed> {
         let linked = &vault.linked;
-        let made = self.client.get_or_try_init(|| keys::connect(&linked.server, self.ca_file.clone()));
-        let client = made.await?;
         let held = lock(&self.token).clone().filter(|_| !login);
         let token = match (held, linked.signing(), &linked.account) {
             (Some(token), ..) => token,
@@ -152,6 +157,22 @@ impl Server {
         *lock(&self.token) = Some(token.clone());
         Ok(token)
     }
+}
+
+fn not_connected() -> Failed {
+    Failed { fault: Fault::Later, reason: "not connected yet".to_owned() }
+}
+
+fn never(reason: String) -> Failed {
+    Failed { fault: Fault::Never, reason }
+}
+
+async fn open(client: &Client, token: &Token, scope: Scope) -> Result<(Handle, Events), Failed> {
+    let bearer = Text::new(token.expose()).map_err(|e| never(e.to_string()))?;
+    let name = Name::cut(concat!("delightd/", env!("CARGO_PKG_VERSION")));
+    let auth = ConnectAuth::new(delight_proto::sync::bounded::Token::new(bearer), scope, name);
+    let auth = Auth::new(&auth).map_err(|e| never(e.to_string()))?;
+    Ok(socketio::connect(Options::new(client.server().clone(), auth)).await?)
 }
 
 fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -12,6 +12,7 @@ pub mod engine;
 mod event;
 mod handle;
 mod handshake;
+mod heard;
 mod options;
 mod outgoing;
 pub mod packet;

@@ -18,6 +18,13 @@ impl Backoff {
     pub const CEILING_MS: u64 = 30_000;
     /// What lived this long clears the count. A server that accepts and drops at once does not.
     pub const STABLE_MS: u64 = 30_000;
+    /// The most a wait of the machine's own connection can be while it has been lost for less than [`Self::HOPEFUL_MS`].
+    pub const SOON_MS: u64 = 1_500;
+    /// A server that restarts is back by then, and whoever holds a phone has looked at it again. A machine asks some eighty
+    /// times in that minute, as Happy's clients do for ever.
+    pub const HOPEFUL_MS: u64 = 60_000;
+    /// What lived this long was found again: should it be lost, it is lost anew.
+    pub const FOUND_MS: u64 = 5_000;
     /// Two attempts hurried by network changes stay this far apart: a flapping interface must not become a storm.
     pub const HURRIED_MS: u64 = 1_000;
 
@@ -31,7 +38,13 @@ impl Backoff {
     /// How long to wait before the next attempt. `random` is uniform over all of `u64`.
     #[must_use]
     pub fn failed(&mut self, random: u64) -> u64 {
-        let bound = self.bound();
+        self.failed_soon(random, Self::CEILING_MS)
+    }
+
+    /// The same, and less than `most` milliseconds.
+    #[must_use]
+    pub fn failed_soon(&mut self, random: u64, most: u64) -> u64 {
+        let bound = self.bound().min(most);
         self.failures = self.failures.saturating_add(1);
         // The high half of the product is uniform over 0..bound.
         u64::try_from((u128::from(random) * u128::from(bound)) >> 64).unwrap_or(bound)
@@ -69,7 +82,9 @@ mod tests {
         assert_eq!(Backoff::default().failed(1 << 63), 125);
         for _ in 0..100 {
             assert!(backoff.failed(u64::MAX) < Backoff::CEILING_MS);
+            assert!(backoff.failed_soon(u64::MAX, Backoff::SOON_MS) < Backoff::SOON_MS);
         }
+        assert_eq!(Backoff::default().failed_soon(u64::MAX, Backoff::SOON_MS), 249, "it begins the same");
     }
 
     #[test]

@@ -73,6 +73,7 @@ impl Step {
         match self.s.connection {
             Connection::Waiting { until } => {
                 self.s.backoff.clear();
+                self.s.lost_at = Some(now);
                 let soon = self.s.attempted_at.map_or(now, |at| at + Backoff::HURRIED_MS);
                 self.s.connection = Connection::Waiting { until: until.min(soon.max(now)) };
                 self.connection_tick();
@@ -123,6 +124,10 @@ impl Step {
         if lived >= Backoff::STABLE_MS {
             self.s.logged_in_anew = false;
         }
+        if lived >= Backoff::FOUND_MS {
+            self.s.lost_at = None;
+        }
+        let lost_at = *self.s.lost_at.get_or_insert(now);
         match fault {
             Fault::Login if !self.s.logged_in_anew => {
                 self.s.logged_in_anew = true;
@@ -136,7 +141,9 @@ impl Step {
                     Fault::Never | Fault::Unknown => Backoff::CEILING_MS,
                     _ => 0,
                 };
-                let wait = self.s.backoff.failed(random).max(least);
+                let hopeful = now.saturating_sub(lost_at) < Backoff::HOPEFUL_MS;
+                let most = if hopeful { Backoff::SOON_MS } else { Backoff::CEILING_MS };
+                let wait = self.s.backoff.failed_soon(random, most).max(least);
                 self.enter(Connection::Waiting { until: now + 1 + wait }, reason);
             }
         }

@@ -59,6 +59,8 @@ pub struct Uplink {
     pub(super) attempt: u64,
     pub(super) attempted_at: Option<u64>,
     pub(super) backoff: Backoff,
+    /// Since when there has been no connection worth the name.
+    pub(super) lost_at: Option<u64>,
     /// The last refusal was already met with a fresh login.
     pub(super) logged_in_anew: bool,
     pub(super) metadata: Register,
@@ -88,6 +90,7 @@ impl Uplink {
             attempt: 0,
             attempted_at: None,
             backoff: Backoff::default(),
+            lost_at: None,
             logged_in_anew: false,
             metadata: Register::default(),
             daemon_state: Register::default(),

@@ -116,7 +116,9 @@ fn id() -> SessionId {
 #[test]
 fn the_wait_grows_and_the_first_connect_has_the_same_loop_as_every_other() {
     let mut table = Table::new();
-    for bound in [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000] {
+    // For the first minute nobody waits long; then as long as anybody likes to look at.
+    let bounds = [250, 500, 1_000].into_iter().chain([1_500; 39]).chain([30_000; 3]);
+    for bound in bounds {
         assert!(table.down(Fault::Later, u64::MAX).is_empty());
         assert_eq!(table.uplink.view().state, UplinkState::Waiting);
         let before = table.now;
@@ -124,6 +126,32 @@ fn the_wait_grows_and_the_first_connect_has_the_same_loop_as_every_other() {
         assert_eq!((what, table.now - before), ("connect again", bound));
         assert!(matches!(effects[..], [Effect::Connect { login: false, .. }]));
     }
+}
+
+#[test]
+fn what_was_found_again_and_is_lost_anew_is_looked_for_as_eagerly() {
+    let mut table = Table::online();
+    table.now += Backoff::HOPEFUL_MS;
+    for lived in [Backoff::FOUND_MS, 100] {
+        let _ = table.down(Fault::Later, u64::MAX);
+        let before = table.now;
+        let _ = table.tick();
+        assert!(table.now - before <= Backoff::SOON_MS);
+        let attempt = table.attempt();
+        let _ = table.up(attempt);
+        table.now += lived;
+    }
+    // One that takes us and throws us out at once is no server that is back, however often it does so.
+    let mut longest = 0;
+    for _ in 0..60 {
+        let _ = table.down(Fault::Later, u64::MAX);
+        let before = table.now;
+        let _ = table.tick();
+        longest = longest.max(table.now - before);
+        let attempt = table.attempt();
+        let _ = table.up(attempt);
+    }
+    assert_eq!(longest, Backoff::CEILING_MS);
 }
 
 #[test]

@@ -107,6 +107,17 @@ impl Client {
         Ok(Self { server, http, options, token: Arc::default() })
     }
 
+    /// A client with the same server and options, the token of now, and none of the connections: those may lie on a way
+    /// that is dead without anybody having said so, where a request finds out by its timeout only.
+    ///
+    /// # Errors
+    /// [`StartError`] when the HTTP library refuses its setting.
+    pub fn anew(&self) -> Result<Self, StartError> {
+        let made = Self::new(self.server.clone(), self.options.clone())?;
+        made.set_token(self.token.read().unwrap_or_else(PoisonError::into_inner).clone());
+        Ok(made)
+    }
+
     /// The server.
     #[must_use]
     pub fn server(&self) -> &Server {

@@ -18,6 +18,7 @@ use super::attachments::{Assembly, Whole};
 use super::closed::{Closed, one_line};
 use super::engine::{self, EnginePacket};
 use super::event::{AckSender, Event};
+use super::heard::Heard;
 use super::options::Limits;
 use super::outgoing::{Outbound, Outgoing, Queue};
 use super::packet::{self, Packet};
@@ -36,6 +37,7 @@ pub(crate) struct Connection {
     pub(crate) outbound: Outbound,
     pub(crate) pending: Pending,
     pub(crate) close: CancellationToken,
+    pub(crate) heard: Heard,
 }
 
 impl Connection {
@@ -83,6 +85,7 @@ impl Connection {
                 message = stream.next() => message,
                 () = &mut watchdog => return Closed::PingTimeout { after: self.patience },
             };
+            self.heard.note();
             let limit = self.limits.max_packet;
             let whole = match message {
                 Some(Ok(Message::Text(text))) => match engine::decode(&text) {

@@ -7,6 +7,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::acks::{AckError, Pending};
 use super::closed::Closed;
+use super::heard::Heard;
 use super::outgoing::{Ended, Outbound, SendError};
 use super::packet;
 use super::payload::{Args, Payload};
@@ -23,6 +24,7 @@ struct Shared {
     pending: Pending,
     ended: Ended,
     close: CancellationToken,
+    heard: Heard,
     _close_on_drop: DropGuard,
 }
 
@@ -33,15 +35,23 @@ impl Handle {
         pending: Pending,
         ended: Ended,
         close: CancellationToken,
+        heard: Heard,
     ) -> Self {
         let guard = close.clone().drop_guard();
-        Self(Arc::new(Shared { sid, outbound, pending, ended, close, _close_on_drop: guard }))
+        Self(Arc::new(Shared { sid, outbound, pending, ended, close, heard, _close_on_drop: guard }))
     }
 
     /// The server's name for this connection.
     #[must_use]
     pub fn sid(&self) -> &str {
         &self.0.sid
+    }
+
+    /// For how long nothing at all has come from the server, its pings included, which come every 15 s with the servers
+    /// there are. A way that is dead without a word is silent long before the connection is given up by itself.
+    #[must_use]
+    pub fn silence(&self) -> Duration {
+        self.0.heard.silence()
     }
 
     /// The largest packet that can be sent, in bytes, the name of the event and a few signs included.

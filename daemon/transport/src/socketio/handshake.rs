@@ -19,6 +19,7 @@ use super::connection::{self, Connection};
 use super::engine::{self, EnginePacket, Opening};
 use super::event::Events;
 use super::handle::Handle;
+use super::heard::Heard;
 use super::options::{BadOptions, Options};
 use super::outgoing::{Ended, Outbound};
 use super::packet::{self, Packet};
@@ -233,16 +234,18 @@ fn start<S: Wire + 'static>(
     let pending = Pending::new(limits.max_pending);
     let (events, received) = tokio::sync::mpsc::channel(limits.max_events);
     let close = CancellationToken::new();
+    let heard = Heard::new();
     let connection = Connection {
         limits: limits.clone(),
         patience: opening.patience(),
         outbound: outbound.clone(),
         pending: pending.clone(),
         close: close.clone(),
+        heard: heard.clone(),
     };
     tokio::spawn(connection.run(socket, queue, events, tell));
     let guard = close.clone().drop_guard();
-    let handle = Handle::new(sid, outbound, pending, ended.clone(), close);
+    let handle = Handle::new(sid, outbound, pending, ended.clone(), close, heard);
     (handle, Events { queue: received, ended, _close: guard })
 }
 
