@@ -40,7 +40,7 @@ fn make(world: &World, peer: Peer) -> f64 {
             command.arg("-S").arg(world.sandbox.path().join("tmux.sock")).arg("source-file").arg(file);
             run(command);
         }
-        Peer::Dtach | Peer::Floor => {
+        Peer::Dtach | Peer::Floor | Peer::Happy => {
             for n in 0..COUNT {
                 run(world.spawn(peer, &format!("c{n}"), &IDLE));
             }

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release -p delight-tests --bin delight-bench            every row
 //! cargo run --release -p delight-tests --bin delight-bench -- echo    the rows of that name
+//! cargo run --release -p delight-tests --bin delight-bench -- link    all rows of the link to the server
 //! ```
 //!
 //! Absolute numbers belong to the machine; ratios are what is promised. It stops by itself and leaves nothing behind.
@@ -14,6 +15,7 @@ mod agent;
 mod crowd;
 mod echo;
 mod history;
+mod link;
 mod peer;
 mod report;
 mod screen;
@@ -36,11 +38,22 @@ const GROUPS: &[Group] = &[
     ("agent-message", agent::message_rows),
     ("agent-permission", agent::permission_rows),
     ("agent-memory", agent::memory_rows),
+    ("link-online", link::online::rows),
+    ("link-spawn", link::spawn::rows),
+    ("link-reconnect", link::reconnect::rows),
+    ("link-idle", link::idle::rows),
+    ("link-messages", link::messages::rows),
+    ("link-relay", link::relay::rows),
 ];
+
+/// Whether a name on the command line means this group: its own name, or that of the groups it belongs to.
+fn is_meant(group: &str, name: &str) -> bool {
+    group == name || group.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'))
+}
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(unknown) = wanted.iter().find(|name| GROUPS.iter().all(|(group, _)| group != name)) {
+    if let Some(unknown) = wanted.iter().find(|name| GROUPS.iter().all(|(group, _)| !is_meant(group, name))) {
         let names: Vec<&str> = GROUPS.iter().map(|(name, _)| *name).collect();
         eprintln!("delight-bench: there is no group {unknown:?}; there are: {}", names.join(" "));
         std::process::exit(2);
@@ -50,7 +63,7 @@ fn main() {
     }
     let mut rows = Vec::new();
     for (name, measure) in
-        GROUPS.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| w == name))
+        GROUPS.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| is_meant(name, w)))
     {
         eprintln!("measuring {name} …");
         rows.extend(measure());

@@ -1,4 +1,4 @@
-//! Delight and its peers, each asked for the same things in its own words.
+//! Delight and its peers, each asked for the same things in its own words: as far as terminals go.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,6 +16,8 @@ pub(crate) enum Peer {
     Tmux,
     /// The smallest holder that appends a log (`delight-bench-floor`).
     Floor,
+    /// Happy's daemon: only where the link to the server is measured (`link/happy.rs`).
+    Happy,
 }
 
 impl fmt::Display for Peer {
@@ -25,6 +27,7 @@ impl fmt::Display for Peer {
             Self::Dtach => "dtach",
             Self::Tmux => "tmux",
             Self::Floor => "floor",
+            Self::Happy => "happy",
         })
     }
 }
@@ -95,6 +98,7 @@ impl World {
                 command.arg(self.sandbox.path().join(format!("floor-{name}.log")));
                 command
             }
+            Peer::Happy => unreachable!("happy has no terminals"),
         };
         command.args(argv);
         command
@@ -118,7 +122,7 @@ impl World {
                 command.arg("-S").arg(self.socket(peer, name)).args(["attach", "-t", name]);
                 command
             }
-            Peer::Floor => unreachable!("nobody attaches to the floor"),
+            Peer::Floor | Peer::Happy => unreachable!("nobody attaches to {peer}"),
         }
     }
 
@@ -144,6 +148,7 @@ impl World {
                 let output = command.output().unwrap();
                 String::from_utf8(output.stdout).unwrap().trim().parse().unwrap()
             }
+            Peer::Happy => unreachable!("happy has no terminals"),
         }
     }
 }

@@ -12,6 +12,8 @@ pub(crate) enum Goal {
     AtLeast(f64, Peer),
     /// At most this much, whatever others do.
     Below(f64),
+    /// Measured and told; nothing is promised.
+    Told,
 }
 
 /// One line.
@@ -36,6 +38,7 @@ impl Row {
             Goal::AtLeast(least, peer) => {
                 (format!("≥ {least}× {peer}"), ratio(peer).map(|r| (r, r >= least)))
             }
+            Goal::Told => ("–".to_owned(), None),
             Goal::Below(most) => (
                 format!("≤ {most} {}", self.unit),
                 ours.map(|value| (if most > 0.0 { value / most } else { value }, value <= most)),
@@ -57,6 +60,7 @@ pub(crate) fn print(rows: &[Row]) {
         let (ratio, met) = match verdict {
             Some((ratio, true)) => (format!("{ratio:.2}"), "yes"),
             Some((ratio, false)) => (format!("{ratio:.2}"), "**no**"),
+            None if matches!(row.goal, Goal::Told) => ("–".to_owned(), "–"),
             None => ("–".to_owned(), "peer missing"),
         };
         println!("| {} | {ours} | {peers} | {ratio} | {goal} | {met} |", row.metric);

@@ -33,7 +33,7 @@ const MAY_KNOW: &[(&str, &str, &[&str])] = &[
     ("delightctl", "ctl", &["delight-proto"]),
     ("delight-relay", "relay", &["delight-proto"]),
     ("delight-sdk", "sdk", &["delight-proto", "delight-crypto", "delight-transport"]),
-    ("delight-tests", "tests", &["delight-proto"]),
+    ("delight-tests", "tests", &["delight-proto", "delight-crypto", "delight-transport", "delight-sdk"]),
 ];
 
 /// Crates that must not be anywhere below a crate, however deep: `(crate, what, why)`.

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use nix::sys::signal::{Signal, kill};
+use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
 /// One process.
@@ -123,6 +124,17 @@ pub fn cpu_ms(pid: u32) -> u64 {
     let ticks: u64 = fields[11..13].iter().filter_map(|field| field.parse::<u64>().ok()).sum();
     // USER_HZ has been 100 on every Linux there is.
     ticks * 10
+}
+
+/// CPU time a process has used, threads that have ended included, in nanoseconds.
+///
+/// # Panics
+/// When there is no such process.
+#[must_use]
+pub fn cpu_ns(pid: u32) -> u64 {
+    let clock = clock_getcpuclockid(Pid::from_raw(pid.cast_signed())).unwrap();
+    let used = clock_gettime(clock).unwrap();
+    u64::try_from(used.tv_sec() * 1_000_000_000 + used.tv_nsec()).unwrap()
 }
 
 /// The mode bits of a file.

@@ -53,7 +53,7 @@ enum Over {
 pub(super) fn run(
     mut from: TcpStream,
     to: TcpStream,
-    direction: Direction,
+    (number, direction): (u64, Direction),
     shared: &Shared,
     budget: &AtomicU64,
     dice: Dice,
@@ -65,7 +65,7 @@ pub(super) fn run(
         if shared.has_ended() {
             return false;
         }
-        if shared.is_holding() {
+        if shared.is_silent(number) {
             std::thread::sleep(LOOK);
             continue;
         }
@@ -151,6 +151,7 @@ impl Carrier<'_> {
         let left = self.budget.fetch_update(Ordering::SeqCst, Ordering::SeqCst, spend).unwrap_or_default();
         let carried = usize::try_from(left.min(len)).unwrap_or(bytes.len());
         self.to.write_all(&bytes[..carried]).map_err(|_| Over::Gone)?;
+        locked(&self.shared.wrongs).bytes += carried as u64;
         if carried < bytes.len() { Err(Over::Cut) } else { Ok(()) }
     }
 }

@@ -45,6 +45,8 @@ pub struct Wrongs {
     pub doubled: u64,
     /// Frames carried late.
     pub swapped: u64,
+    /// Bytes carried, both directions together.
+    pub bytes: u64,
 }
 
 /// The proxy. Ends, with everything it carries, when dropped.
@@ -60,6 +62,9 @@ struct Shared {
     wrongs: Mutex<Wrongs>,
     open: Mutex<BTreeMap<u64, [TcpStream; 2]>>,
     holding: AtomicBool,
+    /// Connections up to this one are silent for ever.
+    forgotten: AtomicU64,
+    latest: AtomicU64,
     ended: AtomicBool,
     seed: u64,
 }
@@ -80,6 +85,8 @@ impl Proxy {
             wrongs: Mutex::default(),
             open: Mutex::default(),
             holding: AtomicBool::new(false),
+            forgotten: AtomicU64::new(0),
+            latest: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             seed,
         });
@@ -120,6 +127,13 @@ impl Proxy {
         self.shared.holding.store(true, Ordering::SeqCst);
     }
 
+    /// Falls silent for ever on the connections that are open now, which stay open; carries new ones. Nobody is told, as
+    /// behind a router that lost its state and drops what it does not know.
+    pub fn forget(&self) {
+        self.shared.forgotten.store(self.shared.latest.load(Ordering::SeqCst), Ordering::SeqCst);
+        self.shared.holding.store(false, Ordering::SeqCst);
+    }
+
     /// Carries again. What was open is gone, as behind a router that forgot it.
     pub fn go_on(&self) {
         self.cut();
@@ -144,6 +158,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         match listener.accept() {
             Ok((near, _)) => {
                 number += 1;
+                shared.latest.store(number, Ordering::SeqCst);
                 connect(near, number, shared);
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(LOOK),
@@ -173,7 +188,7 @@ fn connect(near: TcpStream, number: u64, shared: &Arc<Shared>) {
         let (shared, budget) = (Arc::clone(shared), Arc::clone(&budget));
         let dice = Dice::new(shared.seed ^ (number << 1) ^ (direction as u64) ^ 0x5bd1_e995);
         thread::spawn(move || {
-            let cut = carry::run(from, to, direction, &shared, &budget, dice);
+            let cut = carry::run(from, to, (number, direction), &shared, &budget, dice);
             shared.over(number, cut);
         });
     }
@@ -184,8 +199,8 @@ impl Shared {
         self.ended.load(Ordering::SeqCst)
     }
 
-    fn is_holding(&self) -> bool {
-        self.holding.load(Ordering::SeqCst)
+    fn is_silent(&self, number: u64) -> bool {
+        self.holding.load(Ordering::SeqCst) || number <= self.forgotten.load(Ordering::SeqCst)
     }
 
     fn over(&self, number: u64, cut: bool) {
