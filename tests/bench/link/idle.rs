@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use delight_tests::kernel;
+use delight_proto::api::method::{DaemonStatus, Empty, UplinkState};
 use delight_tests::proxy::Proxy;
+use delight_tests::{kernel, until};
 
 use super::machine::Machine;
 use super::{Server, installed};
@@ -41,11 +42,18 @@ impl Idle {
     }
 }
 
-/// Seconds until a machine whose way fell silent for ever answers by a new one.
-fn unnoticed(mut idle: Idle) -> f64 {
+/// Seconds until a machine whose way fell silent for ever is online by a new one, as its daemon says: a phone's call would
+/// wait for the relay's time limit first.
+fn unnoticed(idle: &Idle) -> f64 {
+    let mut client = idle.machine.sandbox.client();
+    let mut link = || client.call::<DaemonStatus>(&Empty {}).unwrap().uplink.unwrap();
+    let before = link().since_ms;
     idle.proxy.forget();
     let began = Instant::now();
-    idle.machine.phone.until_answered();
+    until("the machine is online by a new way", || {
+        let link = link();
+        link.state == UplinkState::Online && link.since_ms > before
+    });
     began.elapsed().as_secs_f64()
 }
 
@@ -59,7 +67,7 @@ pub(crate) fn rows() -> Vec<Row> {
     let dead = Idle::new("", Peer::Delight, &server, 0);
     std::thread::sleep(SETTLE);
     let (looked, noticed) = std::thread::scope(|scope| {
-        let noticed = scope.spawn(move || unnoticed(dead));
+        let noticed = scope.spawn(move || unnoticed(&dead));
         let (before, began) = (idle.iter().map(Idle::look).collect::<Vec<_>>(), Instant::now());
         std::thread::sleep(LOOK);
         let seconds = began.elapsed().as_secs_f64();
@@ -93,7 +101,7 @@ pub(crate) fn rows() -> Vec<Row> {
         });
     }
     rows.push(Row {
-        metric: "the way is dead and nobody says so → noticed, and it answers by a new one".to_owned(),
+        metric: "the way is dead and nobody says so → noticed, and online by a new one".to_owned(),
         unit: "s",
         values: vec![(Peer::Delight, noticed)],
         goal: Goal::Below(30.0),

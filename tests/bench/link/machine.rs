@@ -45,8 +45,16 @@ impl Machine {
     pub(super) fn online(peer: Peer, url: &str, direct: &str) -> Self {
         let mut machine = Self::paired(peer, url, direct);
         machine.start();
-        machine.phone.until_answered();
+        machine.until_answered();
         machine
+    }
+
+    /// Waits until the daemon answers its phone. A peer that does not is told and counts with the time it was waited for.
+    pub(super) fn until_answered(&mut self) {
+        if let Err(why) = self.phone.until_answered() {
+            assert!(self.peer != Peer::Delight, "{why}");
+            eprintln!("{}: {why}", self.peer);
+        }
     }
 
     /// Starts its daemon and does not wait for anything.

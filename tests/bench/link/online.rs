@@ -22,7 +22,7 @@ pub(crate) fn rows() -> Vec<Row> {
                 let mut machine = Machine::paired(peer, &server.url(), &server.url());
                 let began = Instant::now();
                 machine.start();
-                machine.phone.until_answered();
+                machine.until_answered();
                 ms(began.elapsed())
             })
             .collect();

@@ -35,7 +35,7 @@ struct Way {
 
 impl Way {
     fn back(&mut self, since: Instant) -> f64 {
-        self.machine.phone.until_answered();
+        self.machine.until_answered();
         since.elapsed().as_secs_f64()
     }
 
