@@ -5,7 +5,6 @@ use std::fs;
 use std::path::Path;
 
 use nix::sys::signal::{Signal, kill};
-use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
 /// One process.
@@ -131,10 +130,18 @@ pub fn cpu_ms(pid: u32) -> u64 {
 /// # Panics
 /// When there is no such process.
 #[must_use]
+#[cfg(target_os = "linux")]
 pub fn cpu_ns(pid: u32) -> u64 {
-    let clock = clock_getcpuclockid(Pid::from_raw(pid.cast_signed())).unwrap();
-    let used = clock_gettime(clock).unwrap();
+    let clock = nix::time::clock_getcpuclockid(Pid::from_raw(pid.cast_signed())).unwrap();
+    let used = nix::time::clock_gettime(clock).unwrap();
     u64::try_from(used.tv_sec() * 1_000_000_000 + used.tv_nsec()).unwrap()
+}
+
+/// CPU time a process has used, in nanoseconds, where no clock tells it.
+#[must_use]
+#[cfg(not(target_os = "linux"))]
+pub fn cpu_ns(pid: u32) -> u64 {
+    cpu_ms(pid) * 1_000_000
 }
 
 /// The mode bits of a file.
