@@ -124,6 +124,7 @@ async fn a_links_cursor_is_never_beyond_a_torn_log() {
             received: 7,
             notices: Vec::new(),
             ended: false,
+            shortened: delight_core::uplink::Shortened::default(),
         },
     };
     let (store, _) = open(&place).unwrap();

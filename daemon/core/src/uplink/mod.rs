@@ -26,7 +26,7 @@ pub use effect::{Effect, Slot};
 pub use facts::{Facts, Host, facts};
 pub use inbox::{Arrived, Delivery, PAGE, Prompt, Words};
 pub use input::{Fault, Input, MachineRow, SessionRow, UpdateOutcome};
-pub use outbox::{Notice, Stored};
+pub use outbox::{Notice, Shortened, Stored};
 pub use projection::{Outgoing, Projection, Thinning, record_id};
 pub use register::Register;
 pub use state::{LinkView, Uplink};

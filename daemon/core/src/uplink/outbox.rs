@@ -26,6 +26,17 @@ pub struct Notice {
     pub at_ms: u64,
 }
 
+/// Events before these were found to be told lean, or in short. It stays so while there are fewer and fewer left: the rest of
+/// a day away does not come whole.
+///
+/// Kept with the cursor: a batch that was sent in short and is sent whole by the next daemon, because the answer was lost,
+/// would bring what was left out after what followed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Shortened {
+    lean_until: u64,
+    folded_until: u64,
+}
+
 /// What is kept of a session's link across the daemon's end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
@@ -41,6 +52,9 @@ pub struct Stored {
     /// The server was told that the session ended.
     #[serde(default)]
     pub ended: bool,
+    /// How far it is told in short.
+    #[serde(default)]
+    pub shortened: Shortened,
 }
 
 /// Where one session's outbox stands.
@@ -51,18 +65,15 @@ pub(super) struct Outbox {
     /// The last event there is.
     pub(super) last: u64,
     pub(super) notices: Vec<Notice>,
-    /// Events before these were found to be told lean, or in short. It stays so while there are fewer and fewer left: the
-    /// rest of a day away does not come whole.
-    lean_until: u64,
-    folded_until: u64,
+    pub(super) shortened: Shortened,
     in_flight: bool,
     backoff: Backoff,
     blocked_until: Option<u64>,
 }
 
 impl Outbox {
-    pub(super) fn at(cursor: u64, notices: Vec<Notice>) -> Self {
-        Self { cursor, last: cursor, notices, ..Self::default() }
+    pub(super) fn at(cursor: u64, notices: Vec<Notice>, shortened: Shortened) -> Self {
+        Self { cursor, last: cursor, notices, shortened, ..Self::default() }
     }
 
     /// Events the server does not have.
@@ -95,14 +106,14 @@ impl Outbox {
 
     pub(super) fn thinning(&mut self) -> Thinning {
         if self.behind() > LEAN_FROM {
-            self.lean_until = self.last;
+            self.shortened.lean_until = self.last;
         }
         if self.behind() > FOLDED_FROM {
-            self.folded_until = self.last;
+            self.shortened.folded_until = self.last;
         }
-        if self.cursor < self.folded_until {
+        if self.cursor < self.shortened.folded_until {
             Thinning::Folded
-        } else if self.cursor < self.lean_until {
+        } else if self.cursor < self.shortened.lean_until {
             Thinning::Lean
         } else {
             Thinning::Whole

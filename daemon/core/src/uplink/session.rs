@@ -79,7 +79,7 @@ impl Session {
             Some(stored) => (
                 stored.server_id,
                 // After a power cut the event log may be shorter than what was sent of it.
-                Outbox::at(stored.sent.min(facts.last_seq), stored.notices),
+                Outbox::at(stored.sent.min(facts.last_seq), stored.notices, stored.shortened),
                 Inbox::at(stored.received),
             ),
             None => (None, Outbox::default(), Inbox::default()),
@@ -174,6 +174,7 @@ impl Session {
             received: self.inbox.cursor,
             notices: self.outbox.notices.clone(),
             ended: self.presence.end_is_told(),
+            shortened: self.outbox.shortened,
         })
     }
 

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use delight_core::actor::{Reducer, Stamp, Stamped};
 use delight_core::testing::rng::Rng;
-use delight_core::uplink::{Arrived, Delivery, Effect, Facts, Fault, Input, Prompt, Stored, Uplink, Words};
+use delight_core::uplink::{
+    Arrived, Delivery, Effect, Facts, Fault, Input, Prompt, Shortened, Stored, Uplink, Words,
+};
 use delight_proto::agent::Control;
 use delight_proto::api::method::UplinkState;
 use delight_proto::id::SessionId;
@@ -326,8 +328,14 @@ impl World {
             Effect::Connect { attempt, .. } => self.attempt = *attempt,
             Effect::Register { id, .. } => {
                 // As the shell does: the session's key is durable before anything is sealed with it.
-                let asked =
-                    Stored { server_id: None, sent: 0, received: 0, notices: Vec::new(), ended: false };
+                let asked = Stored {
+                    server_id: None,
+                    sent: 0,
+                    received: 0,
+                    notices: Vec::new(),
+                    ended: false,
+                    shortened: Shortened::default(),
+                };
                 self.stored.entry(*id).or_insert(asked);
             }
             _ => {}
