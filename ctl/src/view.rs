@@ -62,7 +62,7 @@ fn doing(agent: &AgentView) -> String {
         None | Some(Activity::Unknown) => String::new(),
         Some(activity) => happening::activity(activity).to_owned(),
     };
-    if agent.switching || agent.control == Control::Remote {
+    if agent.switching || (agent.control == Control::Remote && !agent.shared) {
         let comma = if words.is_empty() { "" } else { ", " };
         let verb = if agent.switching { "is taking over" } else { "drives" };
         words = format!("{words}{comma}{} {verb}", happening::driver(agent.control));
@@ -138,6 +138,7 @@ pub(crate) fn home() -> Option<std::path::PathBuf> {
 pub(crate) fn control(view: &SessionView) -> String {
     match (&view.agent, &view.controller) {
         _ if !view.phase.is_live() => String::new(),
+        (Some(agent), _) if agent.shared => "both".to_owned(),
         (Some(agent), _) => match agent.control {
             Control::Local => "desktop".to_owned(),
             Control::Remote => "phone".to_owned(),
@@ -176,6 +177,7 @@ pub(crate) mod example {
             control: Control::Local,
             switching: false,
             controls: vec![Control::Local, Control::Remote],
+            shared: false,
             conversation: None,
             model: None,
             permission_mode: None,
@@ -263,6 +265,10 @@ mod tests {
             (state(&view).as_str(), since(&view, 63_000).as_str()),
             ("running: idle, the phone drives", "1m")
         );
+        assert_eq!(control(&view), "phone");
+        view.agent.as_mut().unwrap().shared = true;
+        assert_eq!((state(&view).as_str(), control(&view).as_str()), ("running: idle", "both"));
+        view.agent.as_mut().unwrap().shared = false;
         view.warnings = vec!["everything is allowed".to_owned()];
         assert_eq!(state(&view), "running: everything is allowed");
         view.agent.as_mut().unwrap().pending = vec![example::permission("p", "Bash", "npm test")];

@@ -52,6 +52,13 @@ pub(crate) enum Arguments {
         /// What is out of bounds.
         private: Vec<PathBuf>,
     },
+    /// Be the runner of a `codex` session that phone and desktop share. Not for people: not in the help.
+    CodexHost {
+        /// Where Codex's own terminal program comes in.
+        socket: PathBuf,
+        /// The app server's program and arguments.
+        command: Vec<String>,
+    },
     /// Print the help.
     Help,
     /// Print the version.
@@ -83,6 +90,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Argumen
         match argument.to_str() {
             Some("run") if first => {}
             Some("file-editor") if first => return file_editor(arguments),
+            Some("codex-host") if first => return codex_host(arguments),
             Some("--help" | "-h") => return Ok(Arguments::Help),
             Some("--version" | "-V") => return Ok(Arguments::Version),
             Some("--log-file") => {
@@ -117,6 +125,20 @@ fn file_editor(mut arguments: impl Iterator<Item = OsString>) -> Result<Argument
             None => Ok(Arguments::FileEditor { root: PathBuf::from(word), private }),
             Some(_) => Err("file-editor takes one directory".to_owned()),
         };
+    }
+}
+
+/// `codex-host --socket PATH PROGRAM [ARGUMENT]…`.
+fn codex_host(mut arguments: impl Iterator<Item = OsString>) -> Result<Arguments, String> {
+    let socket = match (arguments.next(), arguments.next()) {
+        (Some(word), Some(path)) if word == "--socket" => PathBuf::from(path),
+        _ => return Err("codex-host needs --socket and a path".to_owned()),
+    };
+    let command: Result<Vec<_>, _> = arguments.map(OsString::into_string).collect();
+    match command {
+        Ok(command) if !command.is_empty() => Ok(Arguments::CodexHost { socket, command }),
+        Ok(_) => Err("codex-host needs a program".to_owned()),
+        Err(word) => Err(format!("{} is no text", word.display())),
     }
 }
 
@@ -155,6 +177,17 @@ mod tests {
         let private = vec!["/p".into(), "/q".into()];
         assert_eq!(asked, Ok(Arguments::FileEditor { root: "/r".into(), private }));
         for wrong in ["file-editor", "file-editor --private", "file-editor a b", "run file-editor /r"] {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_codex_host_takes_a_socket_and_a_command() {
+        let command = vec!["codex".to_owned(), "--x".to_owned()];
+        let asked = of("codex-host --socket /s codex --x");
+        assert_eq!(asked, Ok(Arguments::CodexHost { socket: "/s".into(), command }));
+        for wrong in ["codex-host", "codex-host --socket", "codex-host --socket /s", "codex-host codex /s x"]
+        {
             assert!(of(wrong).is_err(), "{wrong}");
         }
     }

@@ -79,6 +79,7 @@ pub(crate) async fn run(
         fake_agent: companion("delight-fake-agent"),
         daemon: program.to_owned(),
         private: vec![place.state.clone(), place.runtime.clone()],
+        place: place.clone(),
     };
     let agents = agents_config::load(&place.config.with_file_name("agents.toml"))?;
     let adapters = Adapters::new(machine, agents);

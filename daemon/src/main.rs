@@ -43,6 +43,7 @@ fn main() -> ExitCode {
     let (log_file, ready, relay) = match arguments::parse(std::env::args_os().skip(1)) {
         Ok(Arguments::Run { log_file, ready_fd, relay }) => (log_file, ready_fd, relay),
         Ok(Arguments::FileEditor { root, private }) => return file_editor(&root, &private),
+        Ok(Arguments::CodexHost { socket, command }) => return codex_host(&socket, &command),
         Ok(Arguments::Help) => return print(arguments::HELP),
         Ok(Arguments::Version) => return print(concat!("delightd ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(reason) => {
@@ -108,6 +109,16 @@ fn file_editor(root: &Path, private: &[std::path::PathBuf]) -> ExitCode {
         Err(refusal) => {
             complain(&format!("delightd file-editor: {refusal}"));
             ExitCode::from(refusal.code.exit_status())
+        }
+    }
+}
+
+fn codex_host(socket: &Path, command: &[String]) -> ExitCode {
+    match adapters::host_codex(socket, command) {
+        Ok(status) => ExitCode::from(status),
+        Err(e) => {
+            complain(&format!("delightd codex-host: {e}"));
+            ExitCode::FAILURE
         }
     }
 }

@@ -23,3 +23,8 @@ pub(crate) fn holder_program() -> PathBuf {
         })
         .clone()
 }
+
+/// Directories that need not be there.
+pub(crate) fn nowhere() -> delight_proto::place::Place {
+    delight_proto::place::Place { state: "/s".into(), runtime: "/r".into(), config: "/c".into() }
+}

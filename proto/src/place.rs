@@ -112,6 +112,12 @@ impl Place {
         self.holder_sockets().join(format!("{id}.sock"))
     }
 
+    /// Where an agent's own terminal program meets the agent, in a session that phone and desktop share.
+    #[must_use]
+    pub fn agent_socket(&self, id: SessionId) -> PathBuf {
+        self.holder_sockets().join(format!("{id}.tui"))
+    }
+
     /// The daemon's lock.
     #[must_use]
     pub fn daemon_lock(&self) -> PathBuf {

@@ -100,6 +100,11 @@ impl Desk {
         self.view.agent.as_ref().is_some_and(|agent| agent.control == Control::Remote || agent.switching)
     }
 
+    /// Whether desktop and phone drive at once: there is nothing to take back.
+    pub(super) fn shared(&self) -> bool {
+        self.view.agent.as_ref().is_some_and(|agent| agent.shared)
+    }
+
     /// Whether control is being taken back.
     pub(super) fn is_taking(&self) -> bool {
         self.taking.is_some()

@@ -24,9 +24,11 @@ impl Relay<'_> {
     fn watch(&mut self) -> Option<Left> {
         let desk = self.desk.as_mut()?;
         let handle = view::handle(desk.view()).to_owned();
-        self.terminal.make_room(&format!("watching {handle}, the phone drives"));
+        let shared = desk.shared();
+        let who = if shared { "desktop and phone drive" } else { "the phone drives" };
+        self.terminal.make_room(&format!("watching {handle}, {who}"));
         let transcript = Transcript { out: desk.out, handle };
-        let watching = Watching::new(transcript, self.wants_control, self.detach_key.as_deref());
+        let watching = Watching::new(transcript, self.wants_control && !shared, self.detach_key.as_deref());
         desk.follow();
         // What the terminal had not taken yet is covered by the transcript.
         self.held.clear();

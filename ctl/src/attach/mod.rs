@@ -4,6 +4,7 @@ mod desk;
 mod detach;
 mod driving;
 mod guard;
+mod joined;
 mod notices;
 mod relay;
 mod reset;
@@ -18,6 +19,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use delight_proto::api::method::{SessionRef, SessionTerminal};
 use delight_proto::holder::{Attach, Exited, Welcome};
 use delight_proto::id::SessionId;
 use delight_proto::place::Place;
@@ -25,6 +27,8 @@ use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::SessionView;
 
 use self::desk::Desk;
+use self::detach::DetachScanner;
+use self::joined::{Joined, Parted};
 use self::notices::Notices;
 use self::relay::{Left, Relay};
 use self::signals::Signals;
@@ -126,7 +130,82 @@ pub(crate) fn run(
         };
         Desk::new(Box::new(reach), session.clone(), Output::new(false).about(afar.as_deref()))
     });
-    attached(&Target { id: session.id, handle, title: view::title(session), way }, wish, desk)
+    let target = Target { id: session.id, handle, title: view::title(session), way };
+    let is_shared = session.agent.as_ref().is_some_and(|agent| agent.shared);
+    match desk {
+        // Who only watches, or sits at another machine, is shown the transcript.
+        Some(mut desk) if is_shared && wish.control && machine.is_none() => {
+            match join(place, &target, wish, &mut desk)? {
+                Some(status) => Ok(status),
+                None => attached(&target, wish, Some(desk)),
+            }
+        }
+        desk => attached(&target, wish, desk),
+    }
+}
+
+/// Runs the agent's own terminal program here, until the person leaves or the session ends. `None`: it cannot be run, and
+/// that was said.
+fn join(place: &Place, target: &Target, wish: &Wish, desk: &mut Desk) -> Result<Option<u8>, Failure> {
+    outside(target)?;
+    let mut signals = Signals::new().map_err(|e| system("signals cannot be handled", e))?;
+    loop {
+        let program =
+            Connection::open(&place.control_socket()).map_err(Failure::from).and_then(|mut daemon| {
+                daemon.call::<SessionTerminal>(&SessionRef { session: target.id.to_string() })
+            });
+        let program = match program {
+            Ok(program) => program,
+            Err(Failure::Refused(refusal)) => {
+                note(&format!("{refusal}; showing what it does instead\n"));
+                return Ok(None);
+            }
+            Err(other) => return Err(other),
+        };
+        let mut joined = match Joined::start(&program, Path::new(&desk.view().cwd)) {
+            Ok(joined) => joined,
+            Err(e) => {
+                let name = program.argv.first().map_or("", String::as_str);
+                note(&format!("{name} cannot be run here ({e}); showing what the agent does instead\n"));
+                return Ok(None);
+            }
+        };
+        let raw = RawTerminal::enter(&[joined.descriptor()])?;
+        raw.make_room(&headline(target, wish, true));
+        let parted = joined.carry(&raw, &mut signals, desk, &mut DetachScanner::new(wish.detach_key));
+        // The terminal first, words after: nothing is said into a raw terminal.
+        drop(raw);
+        joined.end();
+        let left = match parted {
+            Parted::Again => continue,
+            Parted::Paused { stop } => {
+                if stop {
+                    signals::stop_self();
+                    // Continuing this very stop is no news.
+                    signals.pending();
+                }
+                continue;
+            }
+            Parted::Detached => Left::Detached,
+            Parted::TerminalGone => Left::TerminalGone,
+            Parted::Signal(signal) => Left::Signal(signal),
+            Parted::Program(status) => {
+                let handle = &target.handle;
+                let ended = if status.success() { String::new() } else { format!(" ({status})") };
+                let line = format!("\nleft{ended}; the session goes on: delightctl attach {handle}\n");
+                stdout(line.as_bytes())?;
+                return Ok(Some(0));
+            }
+            Parted::Session => {
+                let (title, view) = (&target.title, desk.view());
+                let line =
+                    format!("\n{title}: {}\nnext: delightctl show {}\n", view::state(view), target.handle);
+                stdout(line.as_bytes())?;
+                return Ok(Some(view.exit.filter(|_| wish.exit_status).map_or(0, shell_status)));
+            }
+        };
+        return farewell(target, wish, left, &Notices::default()).map(Some);
+    }
 }
 
 /// Attaches to a session's holder while no daemon runs, by ID or unique prefix.
@@ -163,7 +242,8 @@ fn sockets(dir: &Path, prefix: &str) -> Vec<SessionId> {
         .collect()
 }
 
-fn attached(target: &Target, wish: &Wish, mut desk: Option<Desk>) -> Result<u8, Failure> {
+/// Refuses where there is no person at a terminal, or the terminal is the session's own.
+fn outside(target: &Target) -> Result<(), Failure> {
     terminal::require()?;
     if std::env::var("DELIGHT_SESSION_ID").is_ok_and(|inside| inside == target.id.as_str()) {
         return Err(Refusal::new(
@@ -174,6 +254,11 @@ fn attached(target: &Target, wish: &Wish, mut desk: Option<Desk>) -> Result<u8, 
         .fix("attach from another terminal")
         .into());
     }
+    Ok(())
+}
+
+fn attached(target: &Target, wish: &Wish, mut desk: Option<Desk>) -> Result<u8, Failure> {
+    outside(target)?;
     let mut signals = Signals::new().map_err(|e| system("signals cannot be handled", e))?;
     let mut notices = Notices::default();
     let mut take = wish.take;

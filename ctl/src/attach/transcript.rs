@@ -120,8 +120,12 @@ impl Transcript {
     /// The line at the bottom: who drives, what the agent does, what keys do.
     pub(super) fn status(&self, view: &SessionView, hint: &str) -> String {
         let agent = view.agent.as_deref();
-        let driver = agent.map_or("nobody", |agent| happening::driver(agent.control));
-        let verb = if agent.is_some_and(|agent| agent.switching) { "is taking over" } else { "drives" };
+        let driver = match agent {
+            Some(agent) if agent.shared => "desktop and phone drive".to_owned(),
+            Some(agent) if agent.switching => format!("{} is taking over", happening::driver(agent.control)),
+            Some(agent) => format!("{} drives", happening::driver(agent.control)),
+            None => "nobody drives".to_owned(),
+        };
         let doing = match agent {
             Some(agent) if !agent.pending.is_empty() => "needs you".to_owned(),
             Some(agent) => match agent.activity.map(|now| now.activity) {
@@ -130,7 +134,7 @@ impl Transcript {
             },
             None => String::new(),
         };
-        format!("[{}] {driver} {verb} · {doing} · {hint}", text::visible(&self.handle))
+        format!("[{}] {driver} · {doing} · {hint}", text::visible(&self.handle))
     }
 }
 
@@ -195,6 +199,8 @@ mod tests {
         let mut view = example::agent_session(1);
         view.agent.as_mut().unwrap().control = delight_proto::agent::Control::Remote;
         assert_eq!(transcript.status(&view, "hint"), "[web] the phone drives · running · hint");
+        view.agent.as_mut().unwrap().shared = true;
+        assert_eq!(transcript.status(&view, "h"), "[web] desktop and phone drive · running · h");
         view.agent.as_mut().unwrap().pending = vec![example::permission("p", "Bash", "x")];
         assert!(transcript.status(&view, "").contains("needs you"));
     }

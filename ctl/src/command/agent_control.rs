@@ -99,7 +99,11 @@ impl Switch {
             Control::Local => format!("delightctl attach {}", view::handle(&view)),
             Control::Remote => format!("delightctl send {} WORDS", view::handle(&view)),
         };
-        tell(context, &view, &format!("{} drives", happening::driver(to)), &next)
+        let words = match &view.agent {
+            Some(agent) if agent.shared => "desktop and phone drive it at once".to_owned(),
+            _ => format!("{} drives", happening::driver(to)),
+        };
+        tell(context, &view, &words, &next)
     }
 }
 

@@ -28,6 +28,9 @@ pub(crate) struct AgentSettings {
     pub(crate) model: Option<String>,
     /// The permission mode, where a session says none.
     pub(crate) permission_mode: Option<String>,
+    /// Whether desktop and phone drive its sessions at once (the default), or one process takes over from the other.
+    /// Codex alone can.
+    pub(crate) share: Option<bool>,
 }
 
 impl AgentSettings {
@@ -170,6 +173,9 @@ fn check(kind: &str, settings: &AgentSettings) -> Result<(), String> {
     if let Some(name) = settings.env.keys().find(|name| name.is_empty() || name.contains('=')) {
         return Err(format!("{kind}: {name:?} cannot name a variable"));
     }
+    if settings.share.is_some() && kind != "codex" {
+        return Err(format!("{kind}: only codex can be shared"));
+    }
     let flags = [("model", &settings.model), ("permission_mode", &settings.permission_mode)];
     for (what, value) in flags {
         // They are given to agents as arguments.
@@ -221,6 +227,7 @@ mod tests {
             ("[claude]\ncomand = [\"x\"]", "comand"),
             ("[claude]\ncommand = [\"bin/x\"]", "relative"),
             ("[claude]\nmodel = \"-x\"", "starts with -"),
+            ("[claude]\nshare = true", "only codex"),
             ("[codex]\nenv = { \"A=B\" = \"x\" }", "A=B"),
             ("[codex]\ncommand = [\"x\\u0000\"]", "NUL"),
         ];

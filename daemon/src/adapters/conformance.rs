@@ -35,8 +35,13 @@ fn machine(base: &std::path::Path) -> Machine {
         login_shell: Some("/bin/sh".into()),
         daemon: script.clone(),
         private: vec![base.join("private")],
+        place: place(base),
         fake_agent: Some(script),
     }
+}
+
+fn place(base: &std::path::Path) -> Place {
+    Place { state: base.join("state"), runtime: base.join("run"), config: base.join("config.toml") }
 }
 
 fn spec(kind: &str, command: &[&str]) -> StartSpec {
@@ -93,6 +98,7 @@ fn what_is_not_installed_is_a_refusal_with_a_way_out() {
         fake_agent: None,
         daemon: "/usr/bin/delightd".into(),
         private: Vec::new(),
+        place: crate::testing::nowhere(),
     };
     let adapters = Adapters::new(machine, AgentsConfig::default());
     let id = SessionId::from_random([1; 10]);

@@ -28,7 +28,7 @@ impl Adapter for Fake {
         Capabilities {
             survivors: Survivors::End,
             keep_holder: true,
-            controls: Controls { local: true, remote: true },
+            controls: Controls { local: true, remote: true, shared: false },
             resume: true,
         }
     }

@@ -24,12 +24,15 @@ use std::path::PathBuf;
 
 use delight_core::session::Capabilities;
 use delight_proto::agent::{AgentMemory, Control};
+use delight_proto::api::method::TerminalProgram;
 use delight_proto::holder::Stdio;
 use delight_proto::id::SessionId;
+use delight_proto::place::Place;
 use delight_proto::refusal::Refusal;
-use delight_proto::session::StartSpec;
+use delight_proto::session::{SessionView, StartSpec};
 
 use codec::{Codec, Reporter, Watching};
+pub(crate) use codex::host as host_codex;
 pub(crate) use environment::Environment;
 pub(crate) use file_editor::serve as serve_files;
 pub(crate) use registry::Adapters;
@@ -47,6 +50,8 @@ pub(crate) struct Machine {
     pub(crate) daemon: PathBuf,
     /// Directories that are the daemon's alone: its keys lie there.
     pub(crate) private: Vec<PathBuf>,
+    /// Where sessions' sockets lie.
+    pub(crate) place: Place,
 }
 
 /// What a runner is started for.
@@ -98,6 +103,16 @@ pub(crate) trait Adapter: Send + Sync + std::fmt::Debug {
         machine: &Machine,
         env: Vec<(String, String)>,
     ) -> Result<RunnerPlan, Refusal>;
+
+    /// The agent's own terminal program as one more client of the runner of a session that is up, for a kind phone and
+    /// desktop share; none: the kind has no such thing. It is disposable: the session neither knows nor needs it.
+    ///
+    /// # Errors
+    /// `start-failed`: it is not there.
+    fn terminal(&self, session: &SessionView, machine: &Machine) -> Result<Option<TerminalProgram>, Refusal> {
+        let _ = (session, machine);
+        Ok(None)
+    }
 
     /// How the runner's protocol is read and written; none: what it writes is for terminals.
     fn codec(&self, launch: &Launch<'_>) -> Option<Box<dyn Codec>> {

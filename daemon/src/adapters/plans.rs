@@ -9,7 +9,7 @@ use delight_proto::holder::Stdio;
 use delight_proto::id::SessionId;
 use delight_proto::session::StartSpec;
 
-use super::agents_config::AgentsConfig;
+use super::agents_config::{AgentSettings, AgentsConfig};
 use super::{Adapter, Environment, Launch, Machine, RunnerPlan, claude, codex, derived_id};
 
 /// A machine on which both are installed.
@@ -31,8 +31,9 @@ impl Rig {
             environment: Environment::inherit(std::iter::empty()),
             login_shell: None,
             fake_agent: None,
-            daemon: PathBuf::new(),
+            daemon: PathBuf::from("/d/delightd"),
             private: Vec::new(),
+            place: crate::testing::nowhere(),
         };
         Self { base, machine }
     }
@@ -121,6 +122,22 @@ fn a_conversation_that_was_asked_for_and_is_not_there_is_refused() {
 }
 
 #[test]
+fn codex_is_shared_whoever_is_to_drive_unless_its_owner_says_no() {
+    let rig = Rig::new();
+    let codex = codex::Codex::new(AgentsConfig::default().codex);
+    let id = session();
+    let plan = rig.plan(&codex, Control::Remote, &serde_json::json!({}), &AgentMemory::default()).unwrap();
+    let program = rig.base.path().join("codex").to_string_lossy().into_owned();
+    let socket = format!("/r/h/{id}.tui");
+    assert_eq!(plan.argv, ["/d/delightd", "codex-host", "--socket", &*socket, &*program, "app-server"]);
+    assert_eq!(plan.stdio, Stdio::Pipes);
+    assert!(codex.capabilities().controls.shared);
+    let alone = codex::Codex::new(AgentSettings { share: Some(false), ..AgentSettings::default() });
+    assert!(!alone.capabilities().controls.shared);
+    assert_eq!(rig.words(&alone, Control::Remote, &AgentMemory::default()), ["app-server"]);
+}
+
+#[test]
 fn codex_leaves_no_daemon_behind_and_resumes_what_was_written() {
     let rig = Rig::new();
     let codex = codex::Codex::new(AgentsConfig::default().codex);
@@ -134,7 +151,6 @@ fn codex_leaves_no_daemon_behind_and_resumes_what_was_written() {
     let memory = AgentMemory { permission_mode: Some("read-only".into()), ..AgentMemory::default() };
     let expected = ["--no-daemon", "--ask-for-approval=on-request", "--sandbox=read-only"];
     assert_eq!(rig.words(&codex, Control::Local, &memory), expected);
-    assert_eq!(rig.words(&codex, Control::Remote, &memory), ["app-server"]);
     let memory = AgentMemory { permission_mode: Some("acceptEdits".into()), ..AgentMemory::default() };
     let refusal = rig.plan(&codex, Control::Local, &serde_json::json!({}), &memory).unwrap_err();
     assert!(refusal.fix.contains("read-only"), "{refusal:?}");

@@ -73,6 +73,7 @@ mod tests {
             fake_agent: None,
             daemon: PathBuf::new(),
             private: Vec::new(),
+            place: crate::testing::nowhere(),
         };
         let env: BTreeMap<_, _> = spec_env.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let spec: delight_proto::session::StartSpec =

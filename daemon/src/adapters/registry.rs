@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use delight_core::session::Capabilities;
+use delight_proto::api::method::TerminalProgram;
 use delight_proto::refusal::{Code, Refusal};
+use delight_proto::session::SessionView;
 
 use super::agents_config::AgentsConfig;
 use super::codec::{Codec, Reporter, Watching};
@@ -68,6 +70,14 @@ impl Adapters {
     pub(crate) fn plan(&self, launch: &Launch<'_>) -> Result<RunnerPlan, Refusal> {
         let env = self.machine.environment.of_session(launch.id, &launch.spec.env);
         self.of(&launch.spec.kind)?.plan(launch, &self.machine, env)
+    }
+
+    /// The agent's own terminal program for a session that phone and desktop share; none: its kind has none.
+    ///
+    /// # Errors
+    /// `start-failed`: it is not there.
+    pub(crate) fn terminal(&self, session: &SessionView) -> Result<Option<TerminalProgram>, Refusal> {
+        self.of(&session.kind)?.terminal(session, &self.machine)
     }
 
     /// How the runner's protocol is read and written, if it has one.

@@ -6,10 +6,11 @@ use delight_proto::agent::{Control, Decision, Message, bounds};
 use delight_proto::api::method::{
     AgentKind, AgentList, AgentListResult, PermissionList, PermissionListResult, PromptParams, SessionAbort,
     SessionBypass, SessionDecide, SessionPermission, SessionPrompt, SessionSetMode, SessionSwitch,
-    SetModeParams,
+    SessionTerminal, SetModeParams,
 };
 use delight_proto::id::LocalId;
 use delight_proto::refusal::{Code, Refusal};
+use delight_proto::session::Phase;
 
 use super::call::{Answer, Caller, blocking, mismatch};
 use super::peer::outside_sessions;
@@ -26,6 +27,10 @@ routes! { caller, room;
     SessionSwitch(params) => {
         outside_sessions(&caller.daemon().supervision, &caller.origin(), "handing control over").await?;
         caller.view(params.session, Command::Switch { to: params.to }).await
+    },
+    SessionTerminal(params) => {
+        outside_sessions(&caller.daemon().supervision, &caller.origin(), "the agent's terminal program").await?;
+        terminal(caller, params.session).await
     },
     SessionDecide(params) => {
         outside_sessions(&caller.daemon().supervision, &caller.origin(), "a decision").await?;
@@ -46,6 +51,26 @@ routes! { caller, room;
         raw(&permissions(caller).await?)
     },
     AgentList(_) => raw(&agents(caller).await?),
+}
+
+/// How the desktop joins a session that is shared.
+async fn terminal(caller: &Caller, selector: String) -> Answer {
+    let view = caller.get(selector).await?;
+    let refused = |why: &str, fix: &str| {
+        let what = "the agent's terminal program cannot be started";
+        Err(Refusal::new(Code::WrongState, what, why).fix(fix))
+    };
+    if view.phase != Phase::Running {
+        return refused("the session does not run", "resume it first, or wait until it runs");
+    }
+    let adapters = caller.daemon().adapters.clone();
+    match blocking(move || adapters.terminal(&view)).await? {
+        Some(program) => raw(&program),
+        None => refused(
+            "desktop and phone do not share this session's agent",
+            "delightctl attach shows the session",
+        ),
+    }
 }
 
 async fn prompt(caller: &Caller, params: PromptParams) -> Answer {

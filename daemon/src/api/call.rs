@@ -158,7 +158,7 @@ impl Caller {
         }
     }
 
-    async fn get(&self, selector: String) -> Result<Box<SessionView>, Refusal> {
+    pub(super) async fn get(&self, selector: String) -> Result<Box<SessionView>, Refusal> {
         match self.ask(Ask::Get { selector }).await? {
             Told::View(view) => Ok(view),
             other => Err(mismatch(&other)),

@@ -55,6 +55,7 @@ impl Server {
                     fake_agent: None,
                     daemon: "/usr/bin/delightd".into(),
                     private: Vec::new(),
+                    place: place.clone(),
                 };
                 let adapters = Adapters::new(machine, AgentsConfig::default());
                 let tickets = Tickets::default();

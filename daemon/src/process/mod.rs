@@ -1,6 +1,7 @@
 //! Holder processes: starting them, finding them again, speaking to them.
 
 pub(crate) mod adopt;
+pub(crate) mod ancestry;
 pub(crate) mod errand;
 pub(crate) mod identity;
 pub(crate) mod launch;

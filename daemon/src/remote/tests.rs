@@ -91,6 +91,7 @@ impl World {
             fake_agent: None,
             daemon: "/usr/bin/delightd".into(),
             private: Vec::new(),
+            place: place.clone(),
         };
         let adapters = Adapters::new(machine, AgentsConfig::default());
         let tickets = Tickets::default();

@@ -271,6 +271,8 @@ impl Keeper {
 
 /// Deletes the directory of a forgotten session. Blocks on the disk.
 pub(crate) fn delete_directory(place: &Place, id: SessionId) -> io::Result<()> {
+    // A runner that was killed left it. Whatever else is wrong with it, the next runner says.
+    let _ = fs::remove_file(place.agent_socket(id));
     match fs::remove_dir_all(stray::removed_dir(place, id)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,

@@ -258,6 +258,10 @@ pub struct AgentView {
     pub switching: bool,
     /// Who can drive a session of this kind.
     pub controls: Vec<Control>,
+    /// Whether both drive at once, by one runner: `control` is `remote` then and stays so, and the desktop comes in by
+    /// `SessionTerminal`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
     /// The agent's conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<ConversationId>,

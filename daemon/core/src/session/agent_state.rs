@@ -141,6 +141,7 @@ impl Session {
             control,
             switching: self.record.phase.is_live() && (agent.handover.is_some() || falls_back),
             controls: self.capabilities.controls.list(),
+            shared: self.is_shared(),
             conversation: agent.conversation.clone(),
             model: agent.model.clone(),
             permission_mode: agent.permission_mode.clone(),

@@ -28,13 +28,18 @@ impl Step {
             return self.refuse(ticket, refusal);
         }
         if self.s.record.agent.control == Some(Control::Remote) && self.s.record.phase.is_live() {
-            let fix = "give the agent a message with session.prompt, or take control first";
-            return self.wrong_state(
-                ticket,
-                what,
-                "the phone drives; the agent's terminal is not there",
-                fix,
-            );
+            let (why, fix) = if self.s.is_shared() {
+                (
+                    "the agent's terminal is not there: each client of a shared session has its own",
+                    "give the agent a message with session.prompt, or attach",
+                )
+            } else {
+                (
+                    "the phone drives; the agent's terminal is not there",
+                    "give the agent a message with session.prompt, or take control first",
+                )
+            };
+            return self.wrong_state(ticket, what, why, fix);
         }
         match self.s.record.phase {
             Phase::Starting => {

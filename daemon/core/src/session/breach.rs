@@ -62,7 +62,8 @@ impl Session {
                 "the desktop drives, and messages wait for the phone's agent",
             ),
             (
-                !self.is_stable() || callers.switches.iter().all(|w| Some(w.to) == agent.control),
+                !self.is_stable()
+                    || callers.switches.iter().all(|w| Some(w.to) == agent.control || self.is_shared()),
                 "stable, and control is not handed over",
             ),
             (agent.control.is_some() || agent.permissions.is_empty(), "a permission without an agent"),

@@ -19,6 +19,9 @@ pub(super) fn prepare(record: &mut Record, controls: Controls) {
     let wanted = if first_time { options.control } else { agent.control };
     agent.control =
         wanted.filter(|control| controls.offers(*control)).or_else(|| controls.list().first().copied());
+    if first_time && controls.shared {
+        agent.control = Some(Control::Remote);
+    }
     if first_time && agent.control.is_some() {
         agent.model.clone_from(&options.model);
         agent.permission_mode.clone_from(&options.permission_mode);
@@ -62,7 +65,7 @@ impl Step {
         while self.s.is_stable()
             && let Some(first) = self.s.callers.switches.first().cloned()
         {
-            if Some(first.to) != self.s.record.agent.control {
+            if Some(first.to) != self.s.record.agent.control && !self.s.is_shared() {
                 return self.begin_switch(first.to, first.origin);
             }
             self.s.callers.switches.remove(0);
@@ -137,6 +140,7 @@ impl Step {
         let record = &self.s.record;
         record.agent.control == Some(Control::Remote)
             && self.s.capabilities.controls.local
+            && !self.s.capabilities.controls.shared
             && record.desired == Desired::Running
     }
 
@@ -208,6 +212,11 @@ impl Session {
             Some(handover) if self.record.generation < handover.generation => Some(handover.from),
             _ => agent.control,
         }
+    }
+
+    /// Whether desktop and phone drive at once: its runner is one that serves both.
+    pub(super) fn is_shared(&self) -> bool {
+        self.capabilities.controls.shared && self.record.agent.control == Some(Control::Remote)
     }
 
     /// Whether its runner, if it is up, serves whom it should and takes what it is given.

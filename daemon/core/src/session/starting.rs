@@ -101,6 +101,10 @@ impl Step {
     /// A new generation. The record is durable before its runner starts; the holder may be started meanwhile.
     pub(super) fn begin_start(&mut self, cause: Cause) {
         self.agent_over("the agent was started anew");
+        if self.s.capabilities.controls.shared {
+            // One that was made before its kind could be shared is, from its next runner on.
+            self.s.record.agent.control = Some(Control::Remote);
+        }
         if self.s.record.agent.control != Some(Control::Remote) {
             self.drop_messages("the desktop is in control");
         }

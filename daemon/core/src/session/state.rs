@@ -116,6 +116,9 @@ pub struct Controls {
     pub local: bool,
     /// The phone, through the agent's structured protocol.
     pub remote: bool,
+    /// Both at once, by the runner the phone drives: then control stays with it, and changing hands changes nothing.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 /// The session's holder, as far as the daemon knows.

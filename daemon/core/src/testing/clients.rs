@@ -22,7 +22,7 @@ pub(super) fn kinds() -> BTreeMap<String, Capabilities> {
         controls: Controls::default(),
     };
     let driven = |local, remote| Capabilities {
-        controls: Controls { local, remote },
+        controls: Controls { local, remote, shared: false },
         ..of(Survivors::End, false, true)
     };
     BTreeMap::from([
@@ -32,6 +32,13 @@ pub(super) fn kinds() -> BTreeMap<String, Capabilities> {
         ("both".to_owned(), driven(true, true)),
         ("remote".to_owned(), driven(false, true)),
         ("local".to_owned(), driven(true, false)),
+        (
+            "shared".to_owned(),
+            Capabilities {
+                controls: Controls { local: true, remote: true, shared: true },
+                ..driven(true, true)
+            },
+        ),
         ("loose".to_owned(), Capabilities { resume: false, ..driven(true, true) }),
     ])
 }

@@ -9,6 +9,7 @@ mod ending;
 mod message;
 mod permission;
 mod restoring;
+mod shared;
 mod starting;
 mod storing;
 
@@ -23,7 +24,7 @@ use delight_proto::event::EventBody;
 use delight_proto::refusal::Code;
 use delight_proto::session::{Exit, Origin, RestartPolicy, SessionView};
 
-const NOBODY: Controls = Controls { local: false, remote: false };
+const NOBODY: Controls = Controls { local: false, remote: false, shared: false };
 const PLAIN: Capabilities =
     Capabilities { survivors: Survivors::Leave, keep_holder: false, controls: NOBODY, resume: false };
 const TIDY: Capabilities =
@@ -91,10 +92,11 @@ fn ended() -> Session {
 const BOTH: Capabilities = Capabilities {
     survivors: Survivors::End,
     keep_holder: true,
-    controls: Controls { local: true, remote: true },
+    controls: Controls { local: true, remote: true, shared: false },
     resume: true,
 };
-const REMOTE: Capabilities = Capabilities { controls: Controls { local: false, remote: true }, ..BOTH };
+const REMOTE: Capabilities =
+    Capabilities { controls: Controls { local: false, remote: true, shared: false }, ..BOTH };
 
 fn heard_at(generation: u64, source: Source, offset: u64, events: Vec<AgentEvent>) -> Input {
     happened(Happening::Agent(Box::new(AgentHeard { generation, source, offset, events })))

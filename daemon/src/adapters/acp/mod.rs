@@ -46,7 +46,7 @@ impl Adapter for Acp {
         Capabilities {
             survivors: Survivors::End,
             keep_holder: true,
-            controls: Controls { local: false, remote: true },
+            controls: Controls { remote: true, ..Controls::default() },
             resume: true,
         }
     }

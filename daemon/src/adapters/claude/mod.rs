@@ -52,7 +52,7 @@ impl Adapter for Claude {
         Capabilities {
             survivors: Survivors::End,
             keep_holder: true,
-            controls: Controls { local: true, remote: true },
+            controls: Controls { local: true, remote: true, shared: false },
             resume: true,
         }
     }

@@ -1,20 +1,28 @@
-//! `codex`: OpenAI's Codex. Its own terminal program when the desktop drives, its app server when the phone does; one
-//! process after the other on one conversation. (Codex could share one server between both; that is not done yet.)
+//! `codex`: OpenAI's Codex. One app server in the session serves phone and desktop at once (`host`): the phone by the
+//! daemon, the desktop by Codex's own terminal program, which `delightctl attach` starts as one more client of it.
+//!
+//! With `share = false` in `agents.toml` it is one process after the other on one conversation: the terminal program when
+//! the desktop drives, the app server on its pipes when the phone does.
 
+mod approvals;
 mod files;
+mod host;
 mod items;
 mod modes;
 mod rollout;
 mod server;
 mod shapes;
+mod told;
 mod watch;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use delight_core::session::{Capabilities, Controls, Survivors};
 use delight_proto::agent::Control;
+use delight_proto::api::method::TerminalProgram;
 use delight_proto::holder::Stdio;
 use delight_proto::refusal::{Code, Refusal};
+use delight_proto::session::SessionView;
 
 use super::agents_config::AgentSettings;
 use super::codec::{Codec, Reporter, Watching};
@@ -22,6 +30,8 @@ use super::{Adapter, Launch, Machine, RunnerPlan, program, watching};
 use crate::process::identity;
 
 const INSTALL: &str = "install Codex (npm install -g @openai/codex), or name its program in agents.toml";
+
+pub(crate) use host::host;
 
 /// See the module.
 #[derive(Debug)]
@@ -34,6 +44,10 @@ impl Codex {
     pub(super) fn new(settings: AgentSettings) -> Self {
         Self { settings: settings.or_command(&["codex"]) }
     }
+
+    fn shares(&self) -> bool {
+        self.settings.share.unwrap_or(true)
+    }
 }
 
 impl Adapter for Codex {
@@ -45,7 +59,7 @@ impl Adapter for Codex {
         Capabilities {
             survivors: Survivors::End,
             keep_holder: true,
-            controls: Controls { local: true, remote: true },
+            controls: Controls { local: true, remote: true, shared: self.shares() },
             resume: true,
         }
     }
@@ -64,7 +78,7 @@ impl Adapter for Codex {
     fn plan(
         &self,
         launch: &Launch<'_>,
-        _: &Machine,
+        machine: &Machine,
         env: Vec<(String, String)>,
     ) -> Result<RunnerPlan, Refusal> {
         let env = self.settings.environment(env);
@@ -90,6 +104,11 @@ impl Adapter for Codex {
         if launch.control == Some(Control::Remote) {
             argv.push("app-server".to_owned());
             argv.extend(launch.spec.command.iter().cloned());
+            if self.shares() {
+                let socket = machine.place.agent_socket(launch.id);
+                let host = [&*machine.daemon, Path::new("codex-host"), Path::new("--socket"), &*socket];
+                argv.splice(0..0, host.map(|word| word.to_string_lossy().into_owned()));
+            }
             return Ok(RunnerPlan { argv, env, stdio: Stdio::Pipes });
         }
         // Without it Codex leaves a server of its own behind that outlives it.
@@ -109,11 +128,28 @@ impl Adapter for Codex {
         Ok(RunnerPlan { argv, env, stdio: Stdio::Pty })
     }
 
+    fn terminal(&self, session: &SessionView, machine: &Machine) -> Result<Option<TerminalProgram>, Refusal> {
+        if !session.agent.as_ref().is_some_and(|agent| agent.shared) {
+            return Ok(None);
+        }
+        let env = self.settings.environment(machine.environment.plain());
+        let found = program::find("codex", &self.settings.command[0], &env, INSTALL)?;
+        let mut argv = self.settings.argv(&found);
+        argv.push("--remote".to_owned());
+        argv.push(format!("unix://{}", machine.place.agent_socket(session.id).display()));
+        let conversation = session.agent.as_ref().and_then(|agent| agent.conversation.as_ref());
+        if let Some(conversation) = conversation {
+            argv.extend(["resume".to_owned(), conversation.to_string()]);
+        }
+        Ok(Some(TerminalProgram { argv, env: self.settings.env.clone() }))
+    }
+
     fn codec(&self, launch: &Launch<'_>) -> Option<Box<dyn Codec>> {
         let model = self.settings.model(launch.memory);
         let mode = self.settings.permission_mode(launch.memory).as_deref().and_then(modes::of);
+        let shared = self.shares();
         (launch.control == Some(Control::Remote))
-            .then(|| Box::new(server::Server::new(launch, model, mode)) as Box<dyn Codec>)
+            .then(|| Box::new(server::Server::new(launch, model, mode, shared)) as Box<dyn Codec>)
     }
 
     fn watch(&self, launch: &Launch<'_>, machine: &Machine, pid: u32, to: Reporter) -> Option<Watching> {

@@ -32,6 +32,17 @@ pub(super) fn of(name: &str) -> Option<Mode> {
     MODES.iter().find(|mode| mode.name == name).copied()
 }
 
+/// The mode that a policy for asking and a sandbox, as a thread's settings have it, come to.
+pub(super) fn matching(approval: &str, sandbox: &str) -> Option<Mode> {
+    let sandbox = match sandbox {
+        "readOnly" => "read-only",
+        "dangerFullAccess" => "danger-full-access",
+        "workspaceWrite" => "workspace-write",
+        _ => return None,
+    };
+    MODES.iter().find(|mode| mode.approval == approval && mode.sandbox == sandbox).copied()
+}
+
 /// Their names, for refusals.
 pub(super) fn names() -> String {
     MODES.iter().map(|mode| mode.name).collect::<Vec<_>>().join(", ")
@@ -57,6 +68,11 @@ mod tests {
         for (alias, name) in ALIASES {
             assert_eq!(of(alias).unwrap().name, *name);
         }
+        for mode in MODES {
+            let told = mode.sandbox_policy();
+            assert_eq!(matching(mode.approval, told["type"].as_str().unwrap()), Some(*mode));
+        }
+        assert_eq!(matching("on-request", "externalSandbox"), None);
         assert_eq!(of("bypassPermissions"), None);
         assert!(names().contains("read-only"));
     }

@@ -1,44 +1,47 @@
-//! Codex's remote protocol: `codex app-server` on its standard streams.
+//! Codex's remote protocol: `codex app-server`, a line a message.
 
 use std::collections::VecDeque;
 
-use delight_proto::agent::{
-    Activity, AgentEvent, AgentOrder, Decision, PermissionAsk, RecordBody, Scope, TurnStatus, bounds,
-};
+use delight_proto::agent::{Activity, AgentEvent, AgentOrder, RecordBody, TurnStatus};
 use delight_proto::id::ConversationId;
 use delight_proto::refusal::{Code, Refusal};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::items::{self, Stage};
+use super::approvals::{answer, answered_mark};
 use super::modes::{self, Mode};
-use super::shapes::{
-    About, ChangeApproval, CommandApproval, OfItem, OfStatus, OfTrouble, OfTurn, OfUsage, Resolved, Started,
-    UserInput,
-};
+use super::shapes::{About, Started};
 use crate::adapters::codec::{Codec, Understood};
 use crate::adapters::given::Given;
 use crate::adapters::json_rpc::{self, Failure, Id, Incoming};
 use crate::adapters::{Launch, shown};
 
-/// Changes of files remembered until their approval is asked for, which names them by their item alone.
-const CHANGES: usize = 16;
+/// What our messages' ids begin with, as other clients of the server see them.
+pub(super) const OURS: &str = "delight:";
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Server {
     cwd: String,
-    model: Option<String>,
-    mode: Option<Mode>,
+    /// Whether others may be clients of the same server.
+    pub(super) shared: bool,
+    pub(super) model: Option<String>,
+    pub(super) mode: Option<Mode>,
+    /// Whether model or mode were chosen since the last message, with which they go.
+    pub(super) chosen: bool,
+    /// The model as last told.
+    pub(super) told_model: Option<String>,
+    /// The permission mode as last told.
+    pub(super) told_mode: Option<&'static str>,
     /// The conversation to go on with.
     resume: Option<String>,
     /// The conversation, once the server has named it.
     thread: Option<String>,
-    ready: bool,
-    turn: Option<String>,
-    warned: Option<String>,
-    changes: VecDeque<Value>,
-    open: VecDeque<(Id, String)>,
+    pub(super) ready: bool,
+    pub(super) turn: Option<String>,
+    pub(super) warned: Option<String>,
+    pub(super) changes: VecDeque<Value>,
+    pub(super) open: VecDeque<(Id, String)>,
     given: Given,
     /// Number of the next request that has no name of its own.
     next: u32,
@@ -46,9 +49,13 @@ pub(super) struct Server {
 
 impl Server {
     /// For one generation, with the model and mode it begins with.
-    pub(super) fn new(launch: &Launch<'_>, model: Option<String>, mode: Option<Mode>) -> Self {
+    pub(super) fn new(launch: &Launch<'_>, model: Option<String>, mode: Option<Mode>, shared: bool) -> Self {
         Self {
             cwd: launch.spec.cwd.clone(),
+            shared,
+            chosen: false,
+            told_model: None,
+            told_mode: None,
             model,
             mode,
             resume: launch.memory.conversation.as_ref().map(|id| id.as_str().to_owned()),
@@ -64,7 +71,7 @@ impl Server {
     }
 
     /// The thread that is talked about: the server's word, else (its beginning was not kept) what the launch said.
-    fn thread(&self) -> Option<&str> {
+    pub(super) fn thread(&self) -> Option<&str> {
         self.thread.as_deref().or(self.resume.as_deref())
     }
 
@@ -94,9 +101,23 @@ impl Server {
                 out.reply.extend(self.begin_thread());
             }
             ("start" | "resume", Ok(result)) => match serde_json::from_value::<Started>(result) {
-                Ok(started) => self.began(started, out),
+                Ok(started) => {
+                    self.began(started, out);
+                    // A conversation without a turn is not on disk, and nobody could join it. One with a name is.
+                    match self.thread() {
+                        Some(thread) if self.shared && what == "start" => out.reply = self.name(thread),
+                        _ => self.now_ready(out),
+                    }
+                }
                 Err(_) => out.events.push(unable("its answer has no thread")),
             },
+            // Without a name others can join after the first turn: no reason not to begin.
+            ("name", _) => self.now_ready(out),
+            ("follow", Ok(result)) => {
+                if let Ok(started) = serde_json::from_value::<Started>(result) {
+                    self.followed(started, out);
+                }
+            }
             // A conversation that never had a turn was never written: there is nothing to go on with, and nothing lost.
             ("resume", Err(failure)) if failure.message.contains("no rollout found") => {
                 let message = format!("{}: a new conversation begins", failure.message);
@@ -120,8 +141,13 @@ impl Server {
         self.thread = Some(id);
         let permission_mode = self.mode.map(|mode| mode.name.to_owned());
         if started.model.is_some() || permission_mode.is_some() {
+            self.told_model.clone_from(&started.model);
+            self.told_mode = self.mode.map(|mode| mode.name);
             out.events.push(AgentEvent::Mode { model: started.model, permission_mode });
         }
+    }
+
+    fn now_ready(&mut self, out: &mut Understood) {
         if !self.ready {
             self.ready = true;
             out.events.push(AgentEvent::Ready);
@@ -129,193 +155,31 @@ impl Server {
         }
     }
 
-    /// A notification of our thread.
-    fn told(&mut self, method: &str, params: Value, out: &mut Understood) -> Result<(), serde_json::Error> {
-        match method {
-            "turn/started" => {
-                let turn = shape::<OfTurn>(params)?.turn.id;
-                // Every turn ends, also one whose end could not be read. (A restarted daemon knows the present one already.)
-                if self.turn.as_ref() != Some(&turn) {
-                    self.turn_over(TurnStatus::Failed, None, out);
-                }
-                self.turn = Some(turn.clone());
-                out.events.push(shown::record(Some(turn.clone()), RecordBody::TurnStarted { turn }));
-                out.events.push(AgentEvent::Activity { activity: Activity::Working });
-            }
-            "turn/completed" => {
-                let turn = shape::<OfTurn>(params)?.turn;
-                let status = match turn.status.as_str() {
-                    "completed" => TurnStatus::Completed,
-                    "interrupted" => TurnStatus::Cancelled,
-                    _ => TurnStatus::Failed,
-                };
-                if let (TurnStatus::Failed, Some(trouble)) = (status, turn.error) {
-                    let body = RecordBody::Error { message: trouble.message, retrying: false };
-                    out.events.push(shown::record(Some(turn.id.clone()), body));
-                }
-                self.turn_over(status, Some(turn.id), out);
-                out.events.push(AgentEvent::Activity { activity: Activity::Idle });
-            }
-            "thread/status/changed" => {
-                let status = shape::<OfStatus>(params)?.status;
-                let waits = status.active_flags.iter().any(|flag| flag.starts_with("waitingOn"));
-                let activity = match status.kind.as_str() {
-                    "idle" => Activity::Idle,
-                    "active" if waits => Activity::NeedsDecision,
-                    "active" => Activity::Working,
-                    _ => return Ok(()),
-                };
-                out.events.push(AgentEvent::Activity { activity });
-            }
-            "item/started" | "item/completed" => {
-                let item = shape::<OfItem>(params)?.item;
-                let stage = if method == "item/started" { Stage::Started } else { Stage::Completed };
-                out.events.extend(items::record(&item, stage).map(|record| AgentEvent::Record { record }));
-                if stage == Stage::Started && item["type"] == "fileChange" {
-                    if self.changes.len() == CHANGES {
-                        self.changes.pop_front();
-                    }
-                    self.changes.push_back(item);
-                }
-            }
-            "thread/tokenUsage/updated" => {
-                let usage = shape::<OfUsage>(params)?.token_usage;
-                let body = items::usage(&usage.last, usage.model_context_window);
-                out.events.push(shown::record(None, body));
-            }
-            "error" => {
-                let OfTrouble { error, will_retry } = shape(params)?;
-                // What is not tried again is told once more as the turn's end.
-                if will_retry {
-                    let body = RecordBody::Error { message: error.message, retrying: true };
-                    out.events.push(shown::record(None, body));
-                }
-            }
-            "warning" => {
-                let message = params["message"].as_str().map(str::to_owned);
-                // The same with every turn is said once.
-                if let Some(message) = message.filter(|message| self.warned.as_ref() != Some(message)) {
-                    self.warned = Some(message.clone());
-                    out.events.push(shown::record(None, RecordBody::Notice { message }));
-                }
-            }
-            "serverRequest/resolved" => {
-                let resolved = shape::<Resolved>(params)?.request_id;
-                if let Some(at) = self.open.iter().position(|(id, _)| *id == resolved)
-                    && let Some((_, name)) = self.open.remove(at)
-                {
-                    out.events.extend(name.parse().ok().map(|id| AgentEvent::Withdrawn { id }));
-                }
-            }
-            _ => {}
-        }
-        Ok(())
+    /// Gives a conversation a name: that of its directory.
+    fn name(&self, thread: &str) -> Vec<u8> {
+        let name = self.cwd.rsplit('/').find(|word| !word.is_empty()).unwrap_or("delight");
+        json_rpc::request(
+            &format!("name {thread}"),
+            "thread/name/set",
+            &json!({"threadId": thread, "name": name}),
+        )
     }
 
-    fn turn_over(&mut self, status: TurnStatus, named: Option<String>, out: &mut Understood) {
-        let open = self.turn.take();
-        if let Some(turn) = named.or(open) {
-            out.events.push(shown::record(Some(turn.clone()), RecordBody::TurnEnded { turn, status }));
-        }
+    /// Goes along to a conversation that was begun at a terminal program.
+    pub(super) fn follow(&self, thread: &str) -> Vec<u8> {
+        let mut lines = self.name(thread);
+        let params = json!({"threadId": thread, "excludeTurns": true});
+        lines.extend(json_rpc::request(&format!("follow {thread}"), "thread/resume", &params));
+        lines
     }
 
-    /// A request of the server's.
-    fn asked(
-        &mut self,
-        id: &Id,
-        method: &str,
-        params: Value,
-        out: &mut Understood,
-    ) -> Result<(), serde_json::Error> {
-        let (turn, ask) = match method {
-            "item/commandExecution/requestApproval" => {
-                let asked: CommandApproval = shape(params)?;
-                let actions = asked.command_actions.unwrap_or_default();
-                let command = match &actions[..] {
-                    [one] if !one.command.is_empty() => one.command.clone(),
-                    _ => items::without_shell(asked.command.as_deref().unwrap_or_default()),
-                };
-                let mut input = json!({"command": command, "cwd": asked.cwd});
-                if let Some(reason) = asked.reason {
-                    input["reason"] = reason.into();
-                }
-                (
-                    asked.turn_id,
-                    Asked {
-                        tool: "shell",
-                        title: command.clone(),
-                        input,
-                        call: asked.item_id,
-                        command: Some(command),
-                        ..Asked::default()
-                    },
-                )
-            }
-            "item/fileChange/requestApproval" => {
-                let asked: ChangeApproval = shape(params)?;
-                let known = |item: &&Value| item["id"].as_str() == asked.item_id.as_deref();
-                let item = self.changes.iter().find(known).cloned().unwrap_or_default();
-                let mut paths = items::changed_paths(&item);
-                paths.extend(asked.grant_root);
-                let title = format!("patch {}", paths.join(", "));
-                let input = json!({"changes": item["changes"], "reason": asked.reason});
-                (
-                    asked.turn_id,
-                    Asked {
-                        tool: "apply_patch",
-                        title,
-                        input,
-                        call: asked.item_id,
-                        paths,
-                        ..Asked::default()
-                    },
-                )
-            }
-            "item/tool/requestUserInput" => {
-                let asked: UserInput = shape(params)?;
-                let first = asked.questions.first().and_then(|question| question["question"].as_str());
-                let title = first.unwrap_or("a question").to_owned();
-                let input = json!({"questions": asked.questions});
-                (
-                    asked.turn_id,
-                    Asked {
-                        tool: "request_user_input",
-                        title,
-                        input,
-                        call: asked.item_id,
-                        question: true,
-                        ..Asked::default()
-                    },
-                )
-            }
-            _ => {
-                out.reply = json_rpc::not_served(id, method);
-                return Ok(());
-            }
-        };
-        let name = json_rpc::permission_id(id, &turn);
-        let Some((name, permission)) = name.and_then(|name| Some((name.clone(), name.parse().ok()?))) else {
-            out.reply = json_rpc::not_served(id, "a request with such an id");
-            return Ok(());
-        };
-        if self.open.len() == bounds::PENDING {
-            self.open.pop_front();
-        }
-        self.open.push_back((id.clone(), name));
-        let Asked { tool, title, input, call, command, paths, question } = ask;
-        let ask = PermissionAsk {
-            id: permission,
-            tool: tool.to_owned(),
-            title: shown::title(&title),
-            input,
-            call,
-            command: command.filter(|command| !command.is_empty()),
-            paths: paths.into_iter().filter(|path| path.starts_with('/')).collect(),
-            read_only: false,
-            question,
-        };
-        out.events.push(AgentEvent::Asked { ask });
-        Ok(())
+    fn followed(&mut self, started: Started, out: &mut Understood) {
+        self.turn_over(TurnStatus::Cancelled, None, out);
+        self.changes.clear();
+        let message = "a new conversation was begun at the desktop".to_owned();
+        out.events.push(shown::record(None, RecordBody::Notice { message }));
+        self.began(started, out);
+        out.events.push(AgentEvent::Activity { activity: Activity::Idle });
     }
 
     fn number(&mut self, what: &str) -> String {
@@ -325,19 +189,11 @@ impl Server {
     }
 }
 
-/// What differs between the requests of the server.
-#[derive(Default)]
-struct Asked {
-    tool: &'static str,
-    title: String,
-    input: Value,
-    call: Option<String>,
-    command: Option<String>,
-    paths: Vec<String>,
-    question: bool,
-}
-
-fn shape<T: DeserializeOwned>(params: Value) -> Result<T, serde_json::Error> {
+/// Reads parameters.
+///
+/// # Errors
+/// They have another shape.
+pub(super) fn shape<T: DeserializeOwned>(params: Value) -> Result<T, serde_json::Error> {
     serde_json::from_value(params)
 }
 
@@ -358,7 +214,10 @@ impl Codec for Server {
             }
             Ok(Incoming::Notification { method, params }) => {
                 let about: About = serde_json::from_value(params.clone()).unwrap_or_default();
-                let ours = about.thread_id.is_none() || about.thread_id.as_deref() == self.thread();
+                // A request that is open may be one of a conversation that was left.
+                let ours = about.thread_id.is_none()
+                    || about.thread_id.as_deref() == self.thread()
+                    || method == "serverRequest/resolved";
                 if ours { self.told(&method, params, &mut out) } else { Ok(()) }
             }
             Ok(Incoming::Request { id, method, params }) => {
@@ -402,7 +261,8 @@ impl Codec for Server {
                 let id = format!("prompt {}", message.local_id);
                 let Some(thread) = self.thread() else { return Err(not_ready()) };
                 let text = json!({"type": "text", "text": message.text, "text_elements": []});
-                let mut params = json!({"threadId": thread, "input": [text]});
+                let ours = format!("{OURS}{}", message.local_id);
+                let mut params = json!({"threadId": thread, "clientUserMessageId": ours, "input": [text]});
                 if let Some(model) = &self.model {
                     params["model"] = model.clone().into();
                 }
@@ -410,6 +270,7 @@ impl Codec for Server {
                     params["approvalPolicy"] = mode.approval.into();
                     params["sandboxPolicy"] = mode.sandbox_policy();
                 }
+                self.chosen = false;
                 Ok(if self.given.note(&id) {
                     json_rpc::request(&id, "turn/start", &params)
                 } else {
@@ -455,31 +316,11 @@ impl Codec for Server {
                 if model.is_some() {
                     self.model.clone_from(model);
                 }
+                self.chosen = true;
                 Ok(Vec::new())
             }
         }
     }
-}
-
-fn answered_mark(id: &Id) -> String {
-    match id {
-        Id::Number(number) => format!("answer {number}"),
-        Id::Text(text) => format!("answer {text:?}"),
-    }
-}
-
-/// What Codex is answered. It has no room for a reason.
-fn answer(ask: &PermissionAsk, decision: &Decision) -> Value {
-    if ask.question {
-        let answers = decision.answers.clone().filter(|_| decision.allow).unwrap_or_else(|| json!({}));
-        return json!({"answers": answers});
-    }
-    let word = match (decision.allow, decision.scope) {
-        (true, Scope::Once) => "accept",
-        (true, Scope::Session) => "acceptForSession",
-        (false, _) => "decline",
-    };
-    json!({"decision": word})
 }
 
 fn not_ready() -> Refusal {

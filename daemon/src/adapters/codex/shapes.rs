@@ -30,6 +30,59 @@ pub(super) struct Thread {
     pub(super) id: String,
 }
 
+/// `thread/started`.
+#[derive(Debug, Deserialize)]
+pub(super) struct OfNewThread {
+    /// The thread.
+    pub(super) thread: NewThread,
+}
+
+/// A thread that was begun by somebody.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct NewThread {
+    /// Its id.
+    pub(super) id: String,
+    /// Whether nothing of it is kept: Codex thinks of titles in such.
+    #[serde(default)]
+    ephemeral: bool,
+    /// The thread whose sub-agent works in it.
+    #[serde(default)]
+    parent_thread_id: Option<String>,
+    /// Who wanted it.
+    #[serde(default)]
+    thread_source: Option<String>,
+}
+
+impl NewThread {
+    /// Whether a person began it, at a terminal program.
+    pub(super) fn is_a_persons(&self) -> bool {
+        !self.ephemeral && self.parent_thread_id.is_none() && self.thread_source.as_deref() == Some("user")
+    }
+}
+
+/// `thread/settings/updated`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OfSettings {
+    /// All of them.
+    pub(super) thread_settings: Settings,
+}
+
+/// How a thread's next turn will be run.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Settings {
+    /// The model.
+    pub(super) model: String,
+    /// When it asks.
+    #[serde(default)]
+    pub(super) approval_policy: Value,
+    /// What it may do without asking.
+    #[serde(default)]
+    pub(super) sandbox_policy: Value,
+}
+
 /// `turn/started`, `turn/completed`, and the answer to `turn/start`.
 #[derive(Debug, Deserialize)]
 pub(super) struct OfTurn {

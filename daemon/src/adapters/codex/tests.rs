@@ -11,10 +11,16 @@ use crate::adapters::recorded::{coherent, survives, understood, with_launch, wor
 const BASIC: &str = include_str!("../../../testdata/agents/codex-app-basic.jsonl");
 const APPROVALS: &str = include_str!("../../../testdata/agents/codex-app-approvals.jsonl");
 const INTERRUPT: &str = include_str!("../../../testdata/agents/codex-app-interrupt.jsonl");
+const SHARED: &str = include_str!("../../../testdata/agents/codex-share-client.jsonl");
 const RESUMED: &str = include_str!("../../../testdata/agents/codex-resume-2.jsonl");
 
 fn codec() -> Server {
-    with_launch("codex", &AgentMemory::default(), |launch| Server::new(launch, None, None))
+    with_launch("codex", &AgentMemory::default(), |launch| Server::new(launch, None, None, false))
+}
+
+/// One of a session that phone and desktop share.
+fn shared() -> Server {
+    with_launch("codex", &AgentMemory::default(), |launch| Server::new(launch, None, None, true))
 }
 
 fn asks(events: &[AgentEvent]) -> Vec<PermissionAsk> {
@@ -154,7 +160,7 @@ fn a_message_is_written_once_with_the_mode_that_holds() {
 #[test]
 fn a_restarted_daemon_does_not_end_the_turn_it_knows() {
     let memory = AgentMemory { turn: Some("t9".into()), ..AgentMemory::default() };
-    let mut codec = with_launch("codex", &memory, |launch| Server::new(launch, None, None));
+    let mut codec = with_launch("codex", &memory, |launch| Server::new(launch, None, None, false));
     let started = br#"{"method":"turn/started","params":{"turn":{"id":"t9","status":"inProgress"}}}"#;
     assert_eq!(words(&codec.line(started).events), ["turn{", "working"]);
     let next = br#"{"method":"turn/started","params":{"turn":{"id":"t10","status":"inProgress"}}}"#;
@@ -175,7 +181,7 @@ fn an_abort_names_the_turn_and_an_idle_agent_is_left_alone() {
 fn a_conversation_that_was_never_written_begins_anew_and_says_so() {
     let conversation = Some("01a1fd18-828f-7b32-afb2-c6e05e414e1d".parse().unwrap());
     let memory = AgentMemory { conversation, ..AgentMemory::default() };
-    let mut codec = with_launch("codex", &memory, |launch| Server::new(launch, None, None));
+    let mut codec = with_launch("codex", &memory, |launch| Server::new(launch, None, None, false));
     let reply = codec.line(br#"{"id":"initialize","result":{}}"#).reply;
     assert_eq!(parsed(&reply)[1]["method"], "thread/resume");
     let refused = br#"{"id":"resume","error":{"code":-32600,"message":"no rollout found for thread id x"}}"#;
@@ -196,7 +202,80 @@ fn what_is_not_ours_to_serve_is_refused_at_once() {
     assert_eq!(words(&out.events), ["skipped:JSON of an unknown shape"]);
 }
 
+/// Recorded beside Codex's own terminal program, which typed, approved, interrupted, died and came back.
+#[test]
+fn what_others_do_on_a_shared_server_is_told_like_what_we_do() {
+    let out = understood(&mut shared(), SHARED);
+    let words = words(&out.events);
+    assert_eq!(words[..4], ["conversation", "mode:gpt-fake:-", "ready", "idle"]);
+    let typed: Vec<_> = words.iter().filter(|word| word.starts_with("user:")).collect();
+    assert_eq!(typed[0], "user:say from-tui-2", "{typed:?}");
+    assert!(!typed.iter().any(|word| word.contains("from-remote") || word.contains("still")), "{typed:?}");
+    let said = |text: &str| words.iter().filter(|word| **word == format!("text:{text}")).count();
+    assert_eq!([said("from-remote-1"), said("from-tui-2"), said("still")], [1, 1, 1]);
+    // Of two requests one was answered here and one there.
+    let count = |what: &str| words.iter().filter(|word| word.starts_with(what)).count();
+    assert_eq!((count("asked:"), count("withdrawn")), (2, 1), "{words:?}");
+    assert_eq!(count("mode:"), 2, "and the mode it was started with by another: {words:?}");
+    coherent(&out.events);
+}
+
+#[test]
+fn a_conversation_begun_at_the_desktop_is_followed() {
+    let mut codec = shared();
+    let begin = understood(&mut codec, SHARED);
+    let asked: Vec<_> = parsed(&begin.reply).iter().map(|line| line["method"].clone()).collect();
+    // The last two are for the one the terminal program began when it came back.
+    let names = ["initialized", "thread/start", "thread/name/set", "thread/name/set", "thread/resume"];
+    assert_eq!(asked, names);
+    let new = parsed(&begin.reply).pop().unwrap()["params"]["threadId"].as_str().unwrap().to_owned();
+    codec.line(br#"{"method":"turn/started","params":{"turn":{"id":"t9","status":"inProgress"}}}"#);
+    let answer =
+        json!({"id": format!("follow {new}"), "result": {"thread": {"id": new}, "model": "gpt-fake"}});
+    let out = codec.line(answer.to_string().as_bytes());
+    assert_eq!(words(&out.events), ["}cancelled", "notice", "conversation", "mode:gpt-fake:-", "idle"]);
+    assert_eq!(parsed(&codec.order(&prompt("n")).unwrap())[0]["params"]["threadId"], *new);
+    let thread = |fields: Value| {
+        let mut thread =
+            json!({"id": "x", "ephemeral": false, "parentThreadId": null, "threadSource": "user"});
+        thread.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        json!({"method": "thread/started", "params": {"thread": thread}}).to_string()
+    };
+    assert!(!codec.line(thread(json!({})).as_bytes()).reply.is_empty());
+    let others = [json!({"ephemeral": true}), json!({"parentThreadId": "p"}), json!({"threadSource": null})];
+    for other in others.into_iter().chain([json!({"id": new})]) {
+        let line = thread(other);
+        assert!(codec.line(line.as_bytes()).reply.is_empty(), "{line}");
+    }
+}
+
+#[test]
+fn what_was_set_at_the_desktop_holds_and_what_was_chosen_here_is_not_undone() {
+    let settings = |model: &str, approval: &str| {
+        let thread =
+            json!({"model": model, "approvalPolicy": approval, "sandboxPolicy": {"type": "workspaceWrite"}});
+        json!({"method": "thread/settings/updated", "params": {"threadSettings": thread}}).to_string()
+    };
+    let mut codec = shared();
+    understood(&mut codec, SHARED);
+    let told = |codec: &mut Server, line: String| words(&codec.line(line.as_bytes()).events);
+    assert_eq!(told(&mut codec, settings("m1", "never")), ["mode:m1:never-ask"]);
+    assert!(told(&mut codec, settings("m1", "never")).is_empty(), "it is known");
+    let params =
+        |codec: &mut Server, id: &str| parsed(&codec.order(&prompt(id)).unwrap())[0]["params"].clone();
+    assert_eq!(params(&mut codec, "a")["model"], Value::Null, "nothing was chosen here");
+    let set = AgentOrder::SetMode { model: Some("m2".into()), permission_mode: Some("read-only".into()) };
+    codec.order(&set).unwrap();
+    assert!(told(&mut codec, settings("m1", "never")).is_empty());
+    assert_eq!(params(&mut codec, "b")["model"], "m2");
+    assert_eq!(told(&mut codec, settings("m3", "on-request")), ["mode:m3:workspace-write"]);
+    let later = params(&mut codec, "c");
+    assert_eq!((&later["model"], &later["approvalPolicy"]), (&json!("m3"), &json!("on-request")));
+    assert_eq!(later["clientUserMessageId"], "delight:c");
+}
+
 #[test]
 fn any_bytes_are_survived() {
     survives(|| Box::new(codec()), APPROVALS);
+    survives(|| Box::new(shared()), SHARED);
 }

@@ -1,5 +1,7 @@
 //! Agents: messages, permissions, control.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::wire;
@@ -31,6 +33,15 @@ wire! {
         pub session: String,
         /// Who is to drive.
         pub to: Control,
+    }
+
+    /// Of `SessionTerminal`.
+    pub struct TerminalProgram {
+        /// Program and arguments; at least one.
+        pub argv: Vec<String>,
+        /// Environment entries to lay over one's own.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        pub env: BTreeMap<String, String>,
     }
 
     /// Of `SessionDecide`.

@@ -109,6 +109,9 @@ methods! {
     SessionAbort = "session.abort" (SessionRef) -> SessionView;
     /// Hands control of an agent to the desktop or the phone; answers when the runner that serves them is up.
     SessionSwitch = "session.switch" (SwitchParams) -> SessionView;
+    /// The agent's own terminal program for a session that desktop and phone drive at once: to be run in a terminal of
+    /// one's own, as often as one likes.
+    SessionTerminal = "session.terminal" (SessionRef) -> TerminalProgram;
     /// Answers an agent's request; answers when the agent has it.
     SessionDecide = "session.decide" (DecideParams) -> PermissionView;
     /// Sets an agent's model or permission mode; answers when the agent was told.

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::api::method::{
     AccountCreate, AccountExport, AccountImport, AccountShow, DaemonStop, Hello, Method, PairBegin,
-    PairCancel, PairWait, PolicyAdd, PolicyRemove, PolicySet, SessionBypass, Subscribe, Unpair,
+    PairCancel, PairWait, PolicyAdd, PolicyRemove, PolicySet, SessionBypass, SessionTerminal, Subscribe,
+    Unpair,
 };
 use crate::refusal::Refusal;
 use crate::sync::bounded::Name;
@@ -31,6 +32,7 @@ const NEVER: &[&str] = &[
     PolicyRemove::NAME,
     PolicySet::NAME,
     SessionBypass::NAME,
+    SessionTerminal::NAME,
 ];
 
 /// Whether a method of the control API may be asked for from afar.
