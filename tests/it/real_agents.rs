@@ -6,9 +6,10 @@
 mod busy;
 mod life;
 mod rig;
+mod shared;
 mod switching;
 
-use rig::{CLAUDE, CODEX, GEMINI, Rig};
+use rig::{CLAUDE, CODEX, CODEX_ALONE, GEMINI, Rig};
 
 use delight_proto::agent::Control;
 
@@ -51,8 +52,16 @@ stories! {
     codex_stops_in_mid_stream: CODEX, Remote, life::stops_in_mid_stream;
     codex_is_heard_once_when_the_daemon_dies_in_mid_turn: CODEX, Remote, life::survives_the_daemon_in_mid_turn;
     codex_gets_the_answer_when_the_daemon_died_while_it_asked: CODEX, Remote, life::is_answered_after_the_daemon_died;
-    codex_goes_on_from_desktop_to_phone_and_back: CODEX, Local, life::changes_hands;
     codex_goes_on_after_it_was_killed: CODEX, Remote, life::goes_on_after_it_was_killed;
+    codex_alone_converses: CODEX_ALONE, Remote, life::converses;
+    codex_alone_goes_on_from_desktop_to_phone_and_back: CODEX_ALONE, Local, life::changes_hands;
+    codex_alone_goes_on_after_it_was_killed: CODEX_ALONE, Remote, life::goes_on_after_it_was_killed;
+    codex_is_driven_by_phone_and_desktop_at_once: CODEX, Local, shared::both_drive_at_once;
+    codex_is_answered_by_either_and_the_other_prompt_goes: CODEX, Remote, shared::either_decides;
+    codex_outlives_its_terminal_program_and_the_daemon: CODEX, Remote, shared::outlives_its_clients;
+    codex_begun_anew_at_the_desktop_is_where_the_phone_is: CODEX, Remote, shared::goes_along_to_a_new_conversation;
+    codex_lets_no_tool_of_its_own_in: CODEX, Remote, shared::lets_no_tool_in;
+    codex_that_has_ended_is_not_joined: CODEX, Remote, shared::is_not_joined_when_it_has_ended;
     gemini_takes_one_message_at_a_time: GEMINI, Remote, busy::takes_one_message_at_a_time;
     gemini_converses: GEMINI, Remote, life::converses;
     gemini_asks_and_does_what_was_decided: GEMINI, Remote, life::asks_and_obeys;

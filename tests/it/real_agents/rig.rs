@@ -14,7 +14,7 @@ use delight_proto::api::method::{
     DecideParams, EventsParams, PromptParams, SendParams, SessionAbort, SessionDecide, SessionEvents,
     SessionPrompt, SessionSend, SessionSpawn, SessionSwitch, SpawnParams, SwitchParams,
 };
-use delight_proto::event::EventBody;
+use delight_proto::event::{Event, EventBody};
 use delight_proto::id::SessionId;
 use delight_proto::session::SessionView;
 use delight_tests::api::{Client, one, spawn};
@@ -34,6 +34,8 @@ pub(super) struct Kind {
     arguments: &'static [&'static str],
     /// Writes its settings; gives its environment.
     prepare: fn(&Place<'_>) -> BTreeMap<String, String>,
+    /// More lines of its table in `agents.toml`.
+    settings: &'static str,
     /// What makes its model ask for leave to run a command.
     pub(super) ask: &'static str,
     /// Whether its terminal program says nothing of its state before the first turn.
@@ -68,6 +70,7 @@ pub(super) const CLAUDE: Kind = Kind {
             ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
         ])
     },
+    settings: "",
     ask: "run",
     silent_at_first: false,
 };
@@ -93,9 +96,13 @@ pub(super) const CODEX: Kind = Kind {
         fs::create_dir(&temporary).unwrap();
         entries(&[("FAKE_API_KEY", "x"), ("TMPDIR", temporary.to_str().unwrap())])
     },
+    settings: "",
     ask: "escalate",
     silent_at_first: true,
 };
+
+/// Codex as its owner may want it: one process after the other, nothing shared.
+pub(super) const CODEX_ALONE: Kind = Kind { settings: "share = false\n", ..CODEX };
 
 pub(super) const GEMINI: Kind = Kind {
     name: "gemini",
@@ -117,6 +124,7 @@ pub(super) const GEMINI: Kind = Kind {
             ("GEMINI_CLI_NO_RELAUNCH", "true"),
         ])
     },
+    settings: "",
     ask: "run",
     silent_at_first: false,
 };
@@ -172,7 +180,7 @@ impl Rig {
         let command: Vec<String> = words.map(|word| format!("{word:?}")).collect();
         let table =
             if kind.arguments.contains(&"--acp") { format!("acp.{}", kind.name) } else { kind.name.into() };
-        let text = format!("[{table}]\ncommand = [{}]\n", command.join(", "));
+        let text = format!("[{table}]\ncommand = [{}]\n{}", command.join(", "), kind.settings);
         fs::write(sandbox.place().config.with_file_name("agents.toml"), text).unwrap();
         let daemon = sandbox.start_daemon();
         let home = sandbox.home();
@@ -241,6 +249,11 @@ impl Rig {
     pub(super) fn daemon_comes(&mut self) {
         self.daemon = Some(self.sandbox.start_daemon());
         self.client = self.sandbox.client();
+    }
+
+    /// Its program.
+    pub(super) fn program(&self) -> String {
+        installed().join(self.kind.program).to_str().unwrap().to_owned()
     }
 
     /// Gives it a message, as the phone or `delightctl send` would.
@@ -317,17 +330,23 @@ impl Rig {
 
     /// Everything of the conversation so far.
     pub(super) fn records(&mut self) -> Vec<RecordBody> {
-        let mut records = Vec::new();
+        let recorded = |event: Event| match event.body {
+            EventBody::Recorded { record, .. } => Some(record.body),
+            _ => None,
+        };
+        self.events().into_iter().filter_map(recorded).collect()
+    }
+
+    /// All that happened so far.
+    pub(super) fn events(&mut self) -> Vec<Event> {
+        let mut events = Vec::new();
         let mut after = 0;
         loop {
             let params = EventsParams { session: self.id.to_string(), after, limit: 1_000 };
             let page = self.client.call::<SessionEvents>(&params).expect("events are kept").events;
-            let Some(last) = page.last() else { return records };
+            let Some(last) = page.last() else { return events };
             after = last.seq;
-            records.extend(page.into_iter().filter_map(|event| match event.body {
-                EventBody::Recorded { record, .. } => Some(record.body),
-                _ => None,
-            }));
+            events.extend(page);
         }
     }
 
