@@ -16,7 +16,7 @@ The first client that attaches controls the session: it types and its terminal's
 they take control with --take; when the controller leaves, one of those that wanted control gets it.
 Detaching leaves the session running. Every other key goes to the session, ctrl-z and ctrl-c too.
 The daemon is not in the way: its restart disturbs nobody who is attached.
-A Codex session is driven by desktop and phone at once: Codex's own terminal program is started here as one more client
+A Codex session is driven by desktop and phone at once: Codex's own terminal program is started here as one more client \
 of it, and its end (or the detach key) leaves the session running. With --view, or --machine, its transcript is shown.
 With --machine everybody types; a broken link is said on the first line, and what was missed is shown afterwards.
 
