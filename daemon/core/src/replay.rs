@@ -3,7 +3,7 @@
 //! A reducer is a pure function, so a recording of its inputs is a recording of everything it decided: folding it
 //! again must give an equal state and equal effects, on another machine and with another build of the same code.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::actor::{Effects, Reducer, Stamped};
 
@@ -66,4 +66,107 @@ pub fn fold<R: Reducer>(
         state
     });
     (last, effects)
+}
+
+/// An entry of a recording.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Entry<S, I> {
+    /// The state from which the next inputs go on: where a recording begins, and now and then inside it.
+    State(Box<S>),
+    /// An input, written before it was reduced.
+    Input(Stamped<I>),
+    /// What came of the last input.
+    Came(Came),
+}
+
+/// What came of a step, as far as it is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Came {
+    /// Hash of the state after it.
+    pub state: u64,
+    /// Hash of its effects' printed form.
+    pub effects: u64,
+}
+
+impl Came {
+    /// Of a step that ended in this state with these effects.
+    pub fn of<S: Serialize, E: std::fmt::Debug>(state: &S, effects: &Effects<E>) -> Self {
+        Self { state: StateHash::of(state), effects: StateHash::of(&format!("{effects:?}")) }
+    }
+}
+
+/// A recording being folded again, entry by entry.
+#[derive(Debug, Clone)]
+pub struct Replay<S> {
+    state: Option<S>,
+    came: Option<Came>,
+    /// Inputs folded so far.
+    pub inputs: u64,
+    /// Beginnings: daemons that recorded, and states noted on the way.
+    pub states: u64,
+    /// Inputs before the first state: there is nothing to fold them into.
+    pub skipped: u64,
+}
+
+impl<S> Default for Replay<S> {
+    fn default() -> Self {
+        Self { state: None, came: None, inputs: 0, states: 0, skipped: 0 }
+    }
+}
+
+/// Where folding a recording gives something else than was recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// What was recorded.
+    pub recorded: Came,
+    /// What folding gives.
+    pub folded: Came,
+}
+
+impl<S> Replay<S>
+where
+    S: Reducer + Serialize,
+    S::Effect: std::fmt::Debug,
+{
+    /// Folds the next entry.
+    ///
+    /// # Errors
+    /// The last input gives something else than it gave when it was recorded. What follows may be folded all the same.
+    pub fn next(&mut self, entry: Entry<S, S::Input>) -> Result<(), Difference> {
+        match entry {
+            Entry::State(state) => {
+                self.states += 1;
+                self.came = None;
+                self.state = Some(*state);
+                Ok(())
+            }
+            Entry::Input(input) => {
+                let Some(state) = self.state.take() else {
+                    self.skipped += 1;
+                    return Ok(());
+                };
+                let (state, effects) = state.reduce(input);
+                self.inputs += 1;
+                self.came = Some(Came::of(&state, &effects));
+                self.state = Some(state);
+                Ok(())
+            }
+            Entry::Came(recorded) => match self.came.take() {
+                Some(folded) if folded != recorded => Err(Difference { recorded, folded }),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// Something is missing here: goes on with the next state.
+    pub fn forget(&mut self) {
+        (self.state, self.came) = (None, None);
+    }
+
+    /// The state it has come to.
+    #[must_use]
+    pub fn state(&self) -> Option<&S> {
+        self.state.as_ref()
+    }
 }

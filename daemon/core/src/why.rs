@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use delight_proto::agent::RecordBody;
 use delight_proto::event::{Event, EventBody};
 
+/// Events looked back at: a day of a busy agent.
+pub const BACK: u64 = 5_000;
+
 /// Most events of one chain that are shown; of longer ones (a runner that is started again and again) the newest.
 const LONGEST: usize = 16;
 
@@ -21,6 +24,8 @@ enum About<'a> {
     Message(&'a str),
     /// The turn that is open.
     Turn,
+    /// What the agent does.
+    Activity,
     /// Everything is allowed unasked.
     Bypass,
     /// Its holder's trouble.
@@ -41,7 +46,7 @@ pub fn why(log: &[Event]) -> Vec<&Event> {
         }
         if ended(&event.body) {
             // With the runner went what its agent had open.
-            chains.retain(|about, _| !matches!(about, About::Turn));
+            chains.retain(|about, _| !matches!(about, About::Turn | About::Activity));
         }
     }
     let mut events: Vec<&Event> = chains.into_values().flat_map(newest).collect();
@@ -98,6 +103,7 @@ fn part(body: &EventBody) -> Option<(About<'_>, Part)> {
         EventBody::MessageDelivered { local_id } | EventBody::MessageDropped { local_id, .. } => {
             (About::Message(local_id.as_str()), Part::Ends)
         }
+        EventBody::ActivityChanged { .. } => (About::Activity, Part::Begins),
         EventBody::BypassChanged { until_ms: Some(_), .. } => (About::Bypass, Part::Begins),
         EventBody::BypassChanged { until_ms: None, .. } => (About::Bypass, Part::Ends),
         EventBody::Trouble { warning } if warning.is_empty() => (About::Trouble, Part::Ends),
@@ -110,7 +116,6 @@ fn part(body: &EventBody) -> Option<(About<'_>, Part)> {
         EventBody::InputSent { .. }
         | EventBody::Renamed { .. }
         | EventBody::ConversationChanged { .. }
-        | EventBody::ActivityChanged { .. }
         | EventBody::ModeChanged { .. }
         | EventBody::AbortRequested { .. }
         | EventBody::Skipped { .. } => return None,

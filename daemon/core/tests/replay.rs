@@ -1,7 +1,9 @@
 //! A recording, written down and read back, folds to the same state and the same effects.
 
+#![allow(clippy::expect_used)] // Helpers of tests, which clippy does not take for tests.
+
 use delight_core::actor::{Reducer, Stamp, Stamped};
-use delight_core::replay::{StateHash, fold};
+use delight_core::replay::{Came, Entry, Replay, StateHash, fold};
 use delight_core::session::{Capabilities, Command, Ended, Happening, Input, Runner, Session};
 use delight_core::testing::table::{asked, fresh_record, happened, holder};
 use delight_proto::session::{Exit, RestartPolicy};
@@ -53,4 +55,54 @@ fn another_life_has_another_hash() {
 fn the_hash_is_the_same_on_every_machine() {
     // FNV-1a, 64 bits, over the JSON text `"foobar"` with its quotes, computed by another implementation.
     assert_eq!(StateHash::of("foobar"), 0x6477_f76a_9c2f_ba7e);
+}
+
+fn recording() -> Vec<Entry<Session, Input>> {
+    let mut s = first();
+    let mut entries = vec![Entry::State(Box::new(s.clone()))];
+    for input in life() {
+        entries.push(Entry::Input(input.clone()));
+        let (next, effects) = s.reduce(input);
+        entries.push(Entry::Came(Came::of(&next, &effects)));
+        s = next;
+    }
+    entries
+}
+
+fn replayed(entries: Vec<Entry<Session, Input>>) -> (Replay<Session>, u64) {
+    let mut replay = Replay::default();
+    let mut differences = 0;
+    for entry in entries {
+        let written = serde_json::to_vec(&entry).expect("plain data");
+        let read = serde_json::from_slice(&written).expect("reads back");
+        differences += u64::from(replay.next(read).is_err());
+    }
+    (replay, differences)
+}
+
+#[test]
+fn a_recording_gives_the_same_again() {
+    let (replay, differences) = replayed(recording());
+    assert_eq!((replay.inputs, replay.states, replay.skipped, differences), (10, 1, 0, 0));
+    assert_eq!(replay.state(), Some(&fold(first(), life()).0));
+}
+
+#[test]
+fn a_recording_of_another_decision_is_told_apart_once() {
+    let mut entries = recording();
+    // As if another build had ended the third step in the state of the second.
+    entries[6] = entries[4].clone();
+    assert_eq!(replayed(entries).1, 1);
+}
+
+#[test]
+fn a_recording_without_its_beginning_goes_on_with_the_next_state() {
+    let mut entries = recording();
+    let begun = entries.remove(0);
+    let (replay, differences) = replayed(entries.clone());
+    assert_eq!((replay.inputs, replay.skipped, differences), (0, 10, 0));
+    entries.push(begun);
+    entries.extend(recording().split_off(1));
+    let (replay, differences) = replayed(entries);
+    assert_eq!((replay.inputs, replay.states, replay.skipped, differences), (10, 1, 10, 0));
 }

@@ -7,7 +7,6 @@ use crate::actor::Ticket;
 
 impl Step {
     pub(super) fn abandon(&mut self, gone: Ticket) {
-        let agent = self.s.record.agent.control;
         let callers = &mut self.s.callers;
         callers.starts.retain(|ticket| *ticket != gone);
         callers.stops.retain(|ticket| *ticket != gone);
@@ -15,16 +14,8 @@ impl Step {
         callers.waits.retain(|wait| wait.ticket != gone);
         callers.prompts.retain(|(_, ticket)| *ticket != gone);
         callers.decides.retain(|(_, ticket)| *ticket != gone);
-        // What was begun for them goes on; a switch that was not is forgotten.
-        let mut begun = self.s.record.agent.handover.is_some();
-        callers.switches.retain_mut(|waiting| {
-            begun &= Some(waiting.to) == agent;
-            if waiting.ticket == gone {
-                waiting.ticket = Ticket::NOBODY;
-                return begun;
-            }
-            true
-        });
+        // What was begun for them is on record and goes on; a switch that was not is forgotten.
+        callers.switches.retain(|waiting| waiting.ticket != gone);
         for tagged in callers.tagged.values_mut() {
             if let Tagged::Send { ticket, .. }
             | Tagged::Resize { ticket }

@@ -277,6 +277,7 @@ impl Step {
     pub(super) fn holder_gone(&mut self, ended: Option<Ended>, reason: &str, same_boot: bool) {
         // What is begun from here on waits for `without_holder`, at the end.
         let before = std::mem::replace(&mut self.s.holder, Holder::Closing);
+        self.unstart();
         self.s.troubles.clear();
         self.s.controller = None;
         let lost = Refusal::new(

@@ -1,5 +1,6 @@
 //! Finding a session again: after the daemon's restart, or after the connection to its holder broke.
 
+use delight_proto::agent::Mark;
 use delight_proto::event::EventBody;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::{Desired, Phase};
@@ -40,6 +41,7 @@ impl Step {
         match self.s.holder {
             // The connection broke. Who holds the lock says what is true.
             Holder::Up | Holder::Closing => {
+                self.unstart();
                 let why = format!("the connection to its holder broke: {reason}");
                 let lost =
                     Refusal::new(Code::HolderUnreachable, "it is not known whether this was done", why);
@@ -91,6 +93,10 @@ impl Step {
     fn found_running(&mut self, runner: Runner) {
         let known = self.s.record.generation == runner.generation;
         self.s.record.generation = runner.generation;
+        if !known {
+            // Nothing of it was taken in.
+            self.s.record.agent.stream = Mark::default();
+        }
         let (since, same) = match self.s.tree {
             Tree::Up { since, pid } if known => (since, pid == runner.pid),
             _ => (self.now.mono_ms, false),

@@ -1,6 +1,6 @@
 //! Starting: spawn, resume, restart, and what becomes of a start.
 
-use delight_proto::agent::{Control, Launched};
+use delight_proto::agent::{Control, Launched, Mark};
 use delight_proto::event::EventBody;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::{Desired, HolderIdentity, Origin, Phase, RestartPolicy};
@@ -114,6 +114,9 @@ impl Step {
         s.record.exit = None;
         let agent = &mut s.record.agent;
         agent.activity = None;
+        // All that the next runner writes is new, wherever its journal goes on: a power cut can have taken lines of the
+        // last one that were taken in.
+        agent.stream = Mark::default();
         if cause != Cause::Switch {
             agent.handover = None;
         }
@@ -173,10 +176,15 @@ impl Step {
             return;
         }
         self.s.offset = self.s.offset.max(offset);
+        let before = (self.s.record.phase, self.s.record.reason.clone(), self.s.record.agent.handover);
         self.log(EventBody::Started { generation: runner.generation, pid: runner.pid });
         self.s.tree = Tree::Up { pid: runner.pid, since: self.now.mono_ms };
         if self.s.ending.is_some() {
-            // It was asked to end before it was there to hear it.
+            // It was asked to end before it was there to hear it: it runs for nobody, and what was to become of its end
+            // still does.
+            let (phase, reason, handover) = before;
+            self.s.record.agent.handover = handover;
+            self.enter(phase, reason);
             self.s.starting = None;
             return self.signal_again();
         }

@@ -92,6 +92,15 @@ pub struct Capabilities {
     pub resume: bool,
 }
 
+impl Capabilities {
+    /// An agent's: what it started is not to outlive it, its holder hosts one generation after the other, and it goes on
+    /// where it was.
+    #[must_use]
+    pub const fn agent(controls: Controls) -> Self {
+        Self { survivors: Survivors::End, keep_holder: true, controls, resume: true }
+    }
+}
+
 impl Controls {
     /// Whether this one can drive.
     #[must_use]
@@ -228,6 +237,9 @@ pub(super) struct Store {
     pub(super) untold: Vec<Say>,
     /// Whether the last step saved the record.
     pub(super) saving: bool,
+    /// The record as it was found, while the stored one names a later event than the log has: a power cut took them.
+    /// It is saved before anything is appended, or the next daemon took the new events for the old.
+    pub(super) ahead: Option<Box<Record>>,
     /// Number of the last event covered by a save.
     pub(super) saved_seq: u64,
     /// Events the store has refused, oldest first. Empty unless `trouble`.
@@ -329,11 +341,14 @@ impl Session {
     /// [`super::Happening::Restore`].
     #[must_use]
     pub fn restored(mut record: Record, log_seq: u64, tail: &[Event], capabilities: Capabilities) -> Self {
-        let store = Store { durable: true, saved_seq: record.last_seq, ..Store::default() };
+        let mut store = Store { durable: true, saved_seq: record.last_seq, ..Store::default() };
         for event in tail {
             record::apply(&mut record, event);
         }
         record.last_seq = log_seq;
+        if store.saved_seq > log_seq {
+            store.ahead = Some(Box::new(record.clone()));
+        }
         Self { restoring: true, store, ..Self::new(record, capabilities) }
     }
 

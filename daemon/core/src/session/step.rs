@@ -153,6 +153,16 @@ impl Step {
         self.says.push(say);
     }
 
+    /// A start that was decided in this very step, for a holder that turns out not to be there, is not told: it waits as
+    /// if the holder had been on its way out.
+    pub(super) fn unstart(&mut self) {
+        let told = self.says.len();
+        self.says.retain(|say| *say != Say::StartRunner);
+        if self.says.len() < told {
+            self.s.tree = Tree::Gone;
+        }
+    }
+
     /// Nothing is told to the agent any more of what was to be.
     pub(super) fn untell(&mut self) {
         self.says.retain(|say| !matches!(say, Say::Tell { .. }));
@@ -198,6 +208,9 @@ impl Step {
             && (save || (storing && last_seq - self.s.store.saved_seq.min(last_seq) >= SAVE_EVERY));
 
         let mut out = Vec::with_capacity(events.len() + self.acts.len() + self.says.len() + 2);
+        if let Some(record) = self.s.store.ahead.clone().filter(|_| !events.is_empty()) {
+            out.push(Effect::Save(record));
+        }
         out.extend(events.iter().cloned().map(Effect::Append));
         if save {
             out.push(Effect::Save(Box::new(self.s.record.clone())));

@@ -38,7 +38,9 @@ impl Step {
         if store.trouble.as_ref().is_some_and(|t| t.trying) {
             store.trouble = None;
         }
-        store.durable |= std::mem::take(&mut store.saving);
+        if std::mem::take(&mut store.saving) {
+            (store.durable, store.ahead) = (true, None);
+        }
         store.in_flight = Vec::new();
         store.untold = Vec::new();
         if store.unstored.is_empty() {

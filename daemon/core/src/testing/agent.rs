@@ -10,15 +10,21 @@ use delight_proto::id::{ConversationId, LocalId, PermissionId, SessionId};
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::Exit;
 
+use super::disk::Disk;
 use super::kernel::Kernel;
 use super::rng::Rng;
 use crate::session::{AgentHeard, Happening};
+
+/// Most lines a power cut takes from the end of a journal.
+const TORN: u64 = 4;
 
 /// A line somebody's agent wrote.
 #[derive(Debug, Clone)]
 pub(super) struct Line {
     /// The conversation it is part of: each has a transcript of its own.
     talk: Option<ConversationId>,
+    /// Nobody knows any more that there is such a conversation.
+    lost: bool,
     pub(super) heard: AgentHeard,
 }
 
@@ -206,6 +212,8 @@ fn conversation(event: &AgentEvent) -> Option<&ConversationId> {
 /// How far a session has taken in what its agent wrote.
 #[derive(Debug, Clone)]
 pub(super) struct Taken {
+    /// Whose stream it is: a reader begins with the lines of its runner.
+    pub(super) generation: u64,
     /// Offsets of stream and transcript.
     pub(super) marks: (u64, u64),
     /// The conversation the transcript is of.
@@ -254,11 +262,46 @@ impl Kernel {
         let same = lines.iter().rev().find(same_file);
         let offset = if source == Source::Status { 0 } else { same.map_or(0, |l| l.heard.offset) + 10 };
         let heard = AgentHeard { generation, source, offset, events };
-        lines.push(Line { talk, heard: heard.clone() });
+        lines.push(Line { talk, lost: false, heard: heard.clone() });
         if holder.connected {
             self.heard.entry(id).or_default().push_back(Happening::Agent(Box::new(heard)));
         }
         true
+    }
+
+    /// Where the journal of a session ends.
+    pub(super) fn journal_end(&self, id: SessionId) -> u64 {
+        let lines = self.lines.get(&id).into_iter().flatten().rev();
+        lines.map(|line| &line.heard).find(|heard| heard.source == Source::Stream).map_or(0, |h| h.offset)
+    }
+
+    /// A power cut takes the newest lines from the end of each journal: the next runner writes where they stood. A
+    /// conversation that only they named, and that the record does not know, is one nobody will look for.
+    pub(super) fn tear(&mut self, disk: &Disk, rng: &mut Rng) {
+        for (id, lines) in &mut self.lines {
+            let named = |lines: &[Line]| -> Vec<ConversationId> {
+                lines.iter().flat_map(|line| &line.heard.events).filter_map(conversation).cloned().collect()
+            };
+            let before = named(lines).len();
+            for _ in 0..rng.below(TORN) {
+                if let Some(last) = lines.iter().rposition(|line| line.heard.source == Source::Stream) {
+                    lines.remove(last);
+                }
+            }
+            let left = named(lines);
+            if left.len() == before {
+                continue;
+            }
+            let known = disk.folded(*id).and_then(|record| record.agent.conversation);
+            let is_found = |talk: &ConversationId| left.contains(talk) || known.as_ref() == Some(talk);
+            for line in lines {
+                line.lost |= !line.talk.as_ref().is_none_or(is_found);
+            }
+            match known {
+                Some(talk) => drop(self.talks.insert(*id, talk)),
+                None => drop(self.talks.remove(id)),
+            }
+        }
     }
 
     /// The reader reads what was written after the marks once more.
@@ -268,7 +311,7 @@ impl Kernel {
         let lines = self.lines.get(&id).into_iter().flatten();
         let unread = lines.filter(|line| match line.heard.source {
             Source::Stream => {
-                let unread = line.heard.offset >= marks.0;
+                let unread = line.heard.generation == taken.generation && line.heard.offset >= marks.0;
                 if unread && let Some(named) = line.heard.events.iter().rev().find_map(conversation) {
                     talk = Some(named.clone());
                 }
@@ -294,7 +337,8 @@ impl Kernel {
 
     /// Keys of the records that the agents of a session wrote, each with how often it may be in its event log: once.
     pub(super) fn written_keys(&self, id: SessionId) -> BTreeMap<String, ()> {
-        let events = self.lines.get(&id).into_iter().flatten().flat_map(|line| &line.heard.events);
+        let lines = self.lines.get(&id).into_iter().flatten().filter(|line| !line.lost);
+        let events = lines.flat_map(|line| &line.heard.events);
         let keys = events.filter_map(|event| match event {
             AgentEvent::Record { record } => record.key.clone(),
             _ => None,

@@ -47,6 +47,7 @@ impl Sim {
     /// Somebody asks for something.
     pub(super) fn client_asks(&mut self) {
         let request = match self.rng.below(26) {
+            _ if self.switchy => self.wants_control(),
             0..=5 => self.spawn(),
             6 => Request::Get { selector: self.selector() },
             7 => Request::List,
@@ -80,6 +81,22 @@ impl Sim {
         }
     }
 
+    /// What is asked where everybody wants control: of few sessions, mostly that.
+    fn wants_control(&mut self) -> Request {
+        if self.disk.sessions.len() < 2 || self.rng.per_mille(20) {
+            return self.spawn();
+        }
+        let ids: Vec<SessionId> = self.disk.sessions.keys().copied().collect();
+        let selector = self.rng.pick(&ids).to_string();
+        let command = match self.rng.below(16) {
+            0..=9 => Command::Switch { to: *self.rng.pick(&[Control::Local, Control::Remote]) },
+            10 => Command::Stop { kill: self.rng.per_mille(300), grace_ms: None },
+            11..=13 => Command::Resume,
+            _ => self.agent_command(),
+        };
+        Request::To { selector, command }
+    }
+
     fn spawn(&mut self) -> Request {
         let mut random = [0u8; 10];
         random[..8].copy_from_slice(&self.rng.number().to_le_bytes());
@@ -88,10 +105,8 @@ impl Sim {
         let request_id = keyed.then(|| format!("key-{key}").parse().ok()).flatten();
         // A keyed request mostly says the same as the one before it with that key.
         let choice = if keyed && self.rng.per_mille(900) { key } else { self.rng.number() };
-        let kind = *self.rng_choice(
-            choice,
-            &["pty", "agent", "tool", "both", "both", "both", "remote", "local", "loose"],
-        );
+        let all = ["pty", "agent", "tool", "both", "both", "both", "remote", "local", "loose"];
+        let kind = *self.rng_choice(choice, if self.switchy { &all[3..6] } else { &all });
         let restart = *self.rng_choice(choice >> 8, &[RestartPolicy::Never, RestartPolicy::OnFailure]);
         Request::Spawn {
             fresh_id: SessionId::from_random(random),

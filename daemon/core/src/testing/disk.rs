@@ -19,6 +19,9 @@ pub(super) struct OnDisk {
     pub(super) record: Option<Record>,
     /// In order; survives the daemon, not whole the power.
     pub(super) log: Vec<Event>,
+    /// What the session remembers to have happened, in order: the log, and of what power cuts took from it the events
+    /// that the saved record had come after. They may be missing from the log; they must not be told again.
+    pub(super) history: Vec<Event>,
 }
 
 /// Why a store effect was not carried out.
@@ -52,6 +55,7 @@ impl Disk {
                 }
                 if done {
                     entry.log.push(event.clone());
+                    entry.history.push(event.clone());
                 }
             }
             Effect::Save(record) if done => entry.record = Some((**record).clone()),
@@ -93,8 +97,12 @@ impl Disk {
     /// The power went: records are there, the end of each log may not be.
     pub(super) fn power_cut(&mut self, rng: &mut Rng) {
         for on_disk in self.sessions.values_mut() {
-            let kept = on_disk.log.len().saturating_sub(rng.below(TORN) as usize);
-            on_disk.log.truncate(kept);
+            let saved = on_disk.record.as_ref().map_or(0, |record| record.last_seq);
+            for _ in 0..rng.below(TORN) {
+                if on_disk.log.pop().is_some_and(|torn| torn.seq > saved) {
+                    on_disk.history.pop();
+                }
+            }
         }
         self.sweep();
     }

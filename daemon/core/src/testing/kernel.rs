@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, VecDeque};
 use delight_proto::agent::{AgentOrder, Control};
 use delight_proto::id::{ConversationId, ProcessIdentity, SessionId};
 use delight_proto::refusal::{Code, Refusal};
-use delight_proto::session::{Exit, HolderIdentity};
+use delight_proto::session::HolderIdentity;
 
-use super::agent::{Line, Mind, Taken};
+use super::agent::{Line, Taken};
+use super::disk::Disk;
+use super::process::Process;
 use super::rng::Rng;
 use crate::session::{Ended, Found, Happening, Runner};
 
 /// Pids come round after so many: reuse is the rule here, not the exception.
 const PIDS: u32 = 40;
-const SIGKILL: i32 = 9;
 
 /// What a daemon sends a holder.
 #[derive(Debug, Clone)]
@@ -32,19 +33,6 @@ pub(super) enum ToHolder {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Process {
-    pub(super) generation: u64,
-    pub(super) pid: u32,
-    pub(super) mind: Mind,
-    pub(super) ends_at: Option<(u64, Exit)>,
-    /// Ignores everything but `SIGKILL`.
-    pub(super) stubborn: bool,
-    /// Cannot be ended before this moment (it sleeps in the kernel).
-    unkillable_until: u64,
-    leaves: u32,
-}
-
-#[derive(Debug, Clone)]
 pub(super) struct Holder {
     pub(super) identity: HolderIdentity,
     /// Until it is up: when, and whether it will be.
@@ -56,12 +44,12 @@ pub(super) struct Holder {
     pub(super) connected: bool,
     pub(super) runner: Option<Process>,
     pub(super) survivors: u32,
-    survivors_end: Option<u64>,
-    survivors_stubborn: bool,
+    pub(super) survivors_end: Option<u64>,
+    pub(super) survivors_stubborn: bool,
     pub(super) last: Option<Ended>,
-    started: bool,
-    keep: bool,
-    leaves_at: Option<u64>,
+    pub(super) started: bool,
+    pub(super) keep: bool,
+    pub(super) leaves_at: Option<u64>,
 }
 
 impl Holder {
@@ -94,12 +82,19 @@ pub(super) struct Kernel {
     pub(super) names: u64,
     /// What a reducer did that no holder and no agent may ever see.
     pub(super) broken: Option<String>,
+    /// Whether runners seldom end by themselves.
+    pub(super) steady: bool,
     /// Whether nothing odd happens by itself any more.
     pub(super) calm: bool,
 }
 
 impl Kernel {
-    fn pid(&mut self) -> u32 {
+    /// One on which nothing runs; `steady`: whose runners seldom end by themselves.
+    pub(super) fn new(steady: bool) -> Self {
+        Self { steady, ..Self::default() }
+    }
+
+    pub(super) fn pid(&mut self) -> u32 {
         self.next_pid = self.next_pid % PIDS + 1;
         self.ticks += 1;
         self.next_pid
@@ -155,6 +150,7 @@ impl Kernel {
 
     /// The answer to looking for a session's holder.
     pub(super) fn adopt(&mut self, id: SessionId, now: u64, taken: &Taken) {
+        let journal_end = self.journal_end(id);
         let answer = match self.holders.get_mut(&id) {
             None => self.gone(id, "no holder was found"),
             Some(holder) if holder.hung_until > now => {
@@ -174,7 +170,7 @@ impl Kernel {
                     identity: holder.identity.clone(),
                     ended: if runner.is_some() { None } else { ended },
                     runner,
-                    offset: 0,
+                    offset: journal_end,
                     troubles: Vec::new(),
                 }))
             }
@@ -242,9 +238,11 @@ impl Kernel {
         }
     }
 
-    pub(super) fn reboot(&mut self) {
+    /// The power goes: nothing lives, and of what holders had written the newest may be lost.
+    pub(super) fn power_cut(&mut self, disk: &Disk, rng: &mut Rng) {
         self.holders.clear();
         self.links.clear();
+        self.tear(disk, rng);
         self.boot += 1;
     }
 
@@ -284,41 +282,7 @@ impl Kernel {
             || self.speaks(id, now, rng)
     }
 
-    fn processes_end(&mut self, id: SessionId, now: u64) -> bool {
-        let Some(holder) = self.holders.get_mut(&id) else { return false };
-        if let Some(runner) = &holder.runner
-            && let Some((at, exit)) = runner.ends_at
-            && at <= now
-        {
-            let ended = Ended {
-                generation: runner.generation,
-                exit,
-                offset: 0,
-                at_ms: 1_700_000_000_000 + now,
-                survivors: runner.leaves,
-            };
-            holder.survivors = runner.leaves;
-            holder.survivors_stubborn = runner.stubborn;
-            holder.survivors_end = None;
-            holder.runner = None;
-            holder.last = Some(ended);
-            self.journals.insert(id, ended);
-            self.heard_first(id);
-            self.tell(id, Happening::RunnerExited(ended));
-            self.idle_since(id, now);
-            return true;
-        }
-        if holder.survivors > 0 && holder.survivors_end.is_some_and(|at| at <= now) {
-            holder.survivors = 0;
-            let generation = holder.last.map_or(0, |ended| ended.generation);
-            self.tell(id, Happening::TreeGone { generation });
-            self.idle_since(id, now);
-            return true;
-        }
-        false
-    }
-
-    fn idle_since(&mut self, id: SessionId, now: u64) {
+    pub(super) fn idle_since(&mut self, id: SessionId, now: u64) {
         if let Some(holder) = self.holders.get_mut(&id)
             && !holder.tree_is_alive()
             && !holder.keep
@@ -363,76 +327,6 @@ impl Kernel {
             }
         }
         true
-    }
-
-    fn start(&mut self, id: SessionId, generation: u64, keep: bool, now: u64, rng: &mut Rng) {
-        let pid = self.pid();
-        let calm = self.calm;
-        let Some(holder) = self.holders.get_mut(&id) else { return };
-        holder.started = true;
-        holder.keep = keep;
-        holder.leaves_at = None;
-        if !calm && rng.per_mille(120) {
-            let refusal = Refusal::new(Code::StartFailed, "not executed", "no such program");
-            holder.leaves_at = (!keep).then_some(now + 3);
-            return self.tell(id, Happening::RunnerFailed { generation, refusal });
-        }
-        if !calm && rng.per_mille(20) {
-            holder.hung_until = now + rng.below(40_000);
-        }
-        let ends_at = match rng.below(5) {
-            0 => Some((now + rng.below(500), Exit::Code(0))),
-            1 => Some((now + rng.below(90_000), Exit::Code(1))),
-            2 => Some((now + rng.below(2_000), Exit::Signal(11))),
-            _ => None,
-        };
-        holder.runner = Some(Process {
-            generation,
-            pid,
-            mind: Mind::default(),
-            ends_at,
-            stubborn: rng.per_mille(200),
-            unkillable_until: if !calm && rng.per_mille(50) { now + rng.below(10_000) } else { 0 },
-            leaves: if rng.per_mille(250) { 1 + rng.below(3) as u32 } else { 0 },
-        });
-        self.tell(id, Happening::RunnerUp { runner: Runner { generation, pid }, offset: 0 });
-    }
-
-    /// A runner that is an agent begins to think.
-    fn wakes(&mut self, id: SessionId, control: Option<Control>, now: u64, rng: &mut Rng) {
-        self.names += 1;
-        let (name, calm) = (self.names, self.calm);
-        if let Some(runner) = self.holders.get_mut(&id).and_then(|holder| holder.runner.as_mut()) {
-            runner.mind = Mind::new(control, now, calm, rng);
-            if control == Some(Control::Local) && rng.per_mille(500) {
-                runner.mind.works(name, rng);
-            }
-        }
-    }
-
-    fn signal(&mut self, id: SessionId, signal: i32, now: u64, rng: &mut Rng) {
-        let Some(holder) = self.holders.get_mut(&id) else { return };
-        if !holder.tree_is_alive() {
-            let generation = holder.last.map_or(0, |ended| ended.generation);
-            return self.tell(id, Happening::TreeGone { generation });
-        }
-        let delay = rng.below(50);
-        if let Some(runner) = &mut holder.runner
-            && (signal == SIGKILL || !runner.stubborn)
-        {
-            let at = (now + delay).max(runner.unkillable_until);
-            if runner.ends_at.is_none_or(|(before, _)| before > at) {
-                runner.ends_at = Some((at, Exit::Signal(signal)));
-            }
-            if signal == SIGKILL && rng.per_mille(700) {
-                // Found and signalled as well; those that were not are found by the next one.
-                runner.leaves = 0;
-            }
-        }
-        if holder.survivors > 0 && (signal == SIGKILL || !holder.survivors_stubborn) {
-            let at = now + delay;
-            holder.survivors_end = Some(holder.survivors_end.map_or(at, |before| before.min(at)));
-        }
     }
 
     /// When something in the kernel is due next, later than `now`.

@@ -11,6 +11,7 @@ mod clients;
 mod disk;
 mod kernel;
 pub mod model;
+mod process;
 pub mod rng;
 mod shell;
 pub mod sim;

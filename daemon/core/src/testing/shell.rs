@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use delight_proto::id::SessionId;
+use delight_proto::session::Phase;
 
 use super::agent::Taken;
 use super::disk::Refused;
@@ -189,7 +190,11 @@ impl Sim {
         if actor.first.is_some() {
             actor.inputs.push(input.clone());
         }
+        let before = actor.session.record().agent.handover;
         let (state, effects) = actor.session.clone().reduce(input.clone());
+        let now = state.record();
+        let arrived = now.phase == Phase::Running && now.agent.handover.is_none();
+        let handed_over = before.is_some_and(|it| arrived && it.generation == now.generation);
         late(&state, stamp)?;
         actor.session = state;
         if actor.first.is_some() {
@@ -197,6 +202,7 @@ impl Sim {
         }
         actor.launched_early = false;
         actor.todo.extend(effects.clone());
+        self.counts.handed_over += u64::from(handed_over);
         let breach = actor.session.breach();
         let launches = actor.todo.contains(&session::Effect::Launch);
         self.note(|| {
@@ -237,9 +243,10 @@ impl Sim {
             Effect::Launch if early => return Ok(()),
             Effect::Launch => return self.kernel.launch(id, now, &mut self.rng),
             Effect::Adopt => {
-                let agent = &actor.session.record().agent;
+                let record = actor.session.record();
+                let (generation, agent) = (record.generation, &record.agent);
                 let marks = (agent.stream.offset, agent.transcript.offset);
-                let taken = Taken { marks, talk: agent.conversation.clone() };
+                let taken = Taken { generation, marks, talk: agent.conversation.clone() };
                 self.kernel.adopt(id, now, &taken);
                 return Ok(());
             }
@@ -282,6 +289,10 @@ impl Sim {
 
     fn store(&mut self, id: SessionId, effect: &session::Effect) -> Verdict {
         let outcome = self.disk.carry_out(id, effect, &mut self.rng);
+        if matches!(effect, session::Effect::Forget) && !self.disk.sessions.contains_key(&id) {
+            // Also when that was reported as refused: what its agent had said until then is forgotten.
+            self.kernel.lines.remove(&id);
+        }
         match outcome {
             Ok(()) => return Ok(()),
             Err(Refused::Broken(why)) => return Err(why),

@@ -14,6 +14,8 @@ use crate::supervisor::{Boot, Input, Request};
 
 /// Moves with clients and misfortunes, before the world is left to come to rest.
 const WILD_MOVES: u32 = 220;
+/// The same where everybody wants control: a change of control takes some fifteen moves.
+const SWITCHY_MOVES: u32 = 1_000;
 /// Moves after which a world that has not come to rest never will.
 const CALM_MOVES: u32 = 60_000;
 /// Sessions that may live at once: few enough that the limit is met.
@@ -56,6 +58,8 @@ pub struct Counts {
     pub decisions: u64,
     /// Changes of control that were begun.
     pub switches: u64,
+    /// Of those, that came to their end: who asked for control has it, and a runner that serves him.
+    pub handed_over: u64,
     /// Of those, and of runners that ended, changes back.
     pub fall_backs: u64,
     /// Permissions that were withdrawn.
@@ -76,6 +80,7 @@ impl std::ops::AddAssign for Counts {
         self.prompts += other.prompts;
         self.decisions += other.decisions;
         self.switches += other.switches;
+        self.handed_over += other.handed_over;
         self.fall_backs += other.fall_backs;
         self.withdrawn += other.withdrawn;
         self.moves += other.moves;
@@ -95,6 +100,8 @@ pub struct Sim {
     /// Whether inputs are recorded, to be folded again at each daemon's end. It takes a third of the time, so one world
     /// in four does it.
     pub(super) recorded: bool,
+    /// Whether clients mostly want control.
+    pub(super) switchy: bool,
     /// Who is owed an answer by the present daemon.
     pub(super) owed: BTreeMap<Ticket, Question>,
     /// Who has left without one; they may still get it.
@@ -105,17 +112,18 @@ pub struct Sim {
 }
 
 impl Sim {
-    /// A world whose every turn this seed decides.
-    fn new(seed: u64) -> Self {
+    /// A world whose every turn this seed decides; `switchy`: its clients mostly want control.
+    fn new(seed: u64, switchy: bool) -> Self {
         Self {
             rng: Rng::new(seed),
             now: 1_000,
             wall: 1_700_000_000_000,
             disk: Disk::default(),
-            kernel: Kernel::default(),
+            kernel: Kernel::new(switchy),
             daemon: None,
             last_ticket: 0,
             recorded: seed % 8 < 2,
+            switchy,
             owed: BTreeMap::new(),
             left: BTreeSet::new(),
             trace: None,
@@ -127,13 +135,13 @@ impl Sim {
     ///
     /// # Errors
     /// The rule that was broken, and the last of what led to it.
-    pub fn run(seed: u64) -> Result<Counts, String> {
-        let mut sim = Self::new(seed);
+    pub fn run(seed: u64, switchy: bool) -> Result<Counts, String> {
+        let mut sim = Self::new(seed, switchy);
         if sim.live().is_ok() {
             return Ok(sim.counts);
         }
         // The same again, written down.
-        let mut sim = Self { trace: Some(Vec::new()), ..Self::new(seed) };
+        let mut sim = Self { trace: Some(Vec::new()), ..Self::new(seed, switchy) };
         let why = sim
             .live()
             .err()
@@ -151,7 +159,7 @@ impl Sim {
     }
 
     fn live(&mut self) -> Verdict {
-        for _ in 0..WILD_MOVES {
+        for _ in 0..if self.switchy { SWITCHY_MOVES } else { WILD_MOVES } {
             self.misfortune()?;
             if self.daemon.is_none() {
                 self.boot();
@@ -225,8 +233,8 @@ impl Sim {
                 self.counts.reboots += 1;
                 self.owed.clear();
                 self.daemon_dies("power cut")?;
-                self.kernel.reboot();
                 self.disk.power_cut(&mut self.rng);
+                self.kernel.power_cut(&self.disk, &mut self.rng);
                 self.now = self.rng.below(1_000);
                 self.wall += 200_000;
             }

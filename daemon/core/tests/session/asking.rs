@@ -132,3 +132,18 @@ fn what_is_sent_is_never_printed() {
     let printed = format!("{secret:?} {s:?}");
     assert!(!printed.contains("hunter2") && !printed.contains("104, 117, 110"), "{printed}");
 }
+
+#[test]
+fn a_caller_that_went_away_takes_up_no_room() {
+    let wait = || Command::Wait { phases: vec![Phase::Exited], activity: Vec::new(), timeout_ms: None };
+    let s = (0..64).fold(running(RestartPolicy::Never, PLAIN), |s, n| step(s, 20, asked(100 + n, wait())).0);
+    let (s, effects) = step(s, 21, asked(2, wait()));
+    assert_eq!(refused(&effects), [(2, Code::Busy)]);
+    let (s, effects) = step(s, 22, Input::Abandoned { ticket: Ticket(100) });
+    assert!(effects.is_empty(), "{effects:?}");
+    let (s, effects) = step(s, 23, asked(3, wait()));
+    assert!(effects.is_empty(), "there is room again: {effects:?}");
+    let (_, effects) = step(s, 24, exited(1, Exit::Code(0), 0));
+    let told: Vec<u64> = answers(&effects).into_iter().map(|(ticket, _)| ticket).collect();
+    assert!(told.contains(&3) && !told.contains(&100), "{told:?}");
+}

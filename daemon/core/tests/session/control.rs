@@ -307,3 +307,38 @@ fn a_switch_that_nobody_waits_for_any_more_goes_on_and_one_not_begun_is_forgotte
     let to_somebody = |e: &&Effect| matches!(e, Effect::Reply { ticket, .. } if *ticket != Ticket::NOBODY);
     assert!(!effects.iter().any(|e| to_somebody(&e)), "{effects:?}");
 }
+
+#[test]
+fn who_waits_for_control_is_bounded() {
+    let s = running(RestartPolicy::Never, BOTH);
+    let s = (0..64).fold(s, |s, n| step(s, 20, phone(100 + n, switch(Control::Remote))).0);
+    let (_, effects) = step(s, 21, phone(2, switch(Control::Remote)));
+    assert_eq!(refused(&effects), [(2, Code::Busy)]);
+}
+
+/// The daemon died after the fall back was appended and before the record was saved.
+#[test]
+fn a_fall_back_is_no_change_of_hands_for_the_next_daemon() {
+    let s = taken();
+    let saved = s.record().clone();
+    let (_, effects) = step(s, 100, exited(2, Exit::Code(0), 0));
+    let of = |e: &Effect| if let Effect::Append(event) = e { Some(event.clone()) } else { None };
+    let tail: Vec<_> = effects.iter().filter_map(of).collect();
+    let seq = tail.last().expect("it is on record").seq;
+    let agent = Session::restored(saved, seq, &tail, BOTH).record().agent.clone();
+    assert_eq!((agent.control, agent.handover), (Some(Control::Local), None));
+}
+
+/// Given up, and then it comes up after all: it runs for nobody, and who drove before does again.
+#[test]
+fn a_runner_that_comes_up_after_its_start_was_given_up_does_not_run() {
+    let (s, _) = step(taken(), 100, asked(2, switch(Control::Local)));
+    let (s, _) = step(s, 101, exited(2, Exit::Code(0), 0));
+    let (s, effects) = step(s, 15_101, Input::Tick);
+    assert_eq!((signals(&effects), control(&s)), (vec![9], (Some(Control::Local), Phase::Starting, 3)));
+    let (s, effects) = step(s, 15_102, up(3, 102));
+    assert_eq!((signals(&effects), control(&s).1), (vec![9], Phase::Starting), "it is not said to run");
+    let (s, effects) = step(s, 15_103, exited(3, Exit::Signal(9), 0));
+    assert_eq!((refused(&effects), starts(&effects)), (vec![(2, Code::StartFailed)], vec![4]));
+    assert_eq!(control(&s), (Some(Control::Remote), Phase::Starting, 4));
+}

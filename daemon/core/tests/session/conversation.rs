@@ -107,7 +107,8 @@ fn every_turn_ends_exactly_once() {
     let (s, _) = step(taken(), 100, heard(2, 3_000, vec![turn("t1")]));
     let (next, effects) = step(s.clone(), 101, heard(2, 3_001, vec![turn("t2")]));
     assert_eq!(records(&effects), [cancelled.clone(), "TurnStarted(t2)".into()], "a new one begins");
-    let (_, effects) = step(next, 102, heard(2, 3_002, vec![over("t1"), over("t2"), over("t2")]));
+    let (_, effects) =
+        step(next, 102, heard(2, 3_002, vec![over("t1"), over("never begun"), over("t2"), over("t2")]));
     assert_eq!(records(&effects), ["TurnEnded(t2, Completed)"]);
     let (_, effects) = step(s.clone(), 101, exited(2, Exit::Signal(9), 0));
     assert_eq!(records(&effects), std::slice::from_ref(&cancelled), "its runner ends");
@@ -127,8 +128,15 @@ fn activity_has_a_source_and_a_since_and_is_logged_when_it_changes() {
     assert_eq!(logged(&effects).len(), 1);
     let (s, effects) = step(s, 200, heard_at(1, Source::Status, 0, working()));
     assert!(effects.is_empty(), "{effects:?}");
+    let sought = again(&s, REMOTE);
+    assert!(sought.view().agent.is_some_and(|agent| agent.activity.is_none()), "nobody knows what it does");
+    let record = s.record();
+    let started = EventBody::Started { generation: 2, pid: 7 };
+    let tail = [Event { seq: record.last_seq + 1, at_ms: 1, offset: 0, body: started }];
+    let next = Session::restored(record.clone(), record.last_seq + 1, &tail, REMOTE);
+    assert_eq!(next.record().agent.activity, None, "another runner does nothing yet");
     let (s, _) = step(s, 300, exited(1, Exit::Code(0), 0));
-    assert!(s.view().agent.is_some_and(|agent| agent.activity.is_none()), "nothing of it is alive");
+    assert_eq!(s.record().agent.activity, None, "nothing of it is alive");
 }
 
 #[test]
@@ -224,4 +232,21 @@ fn why_tells_what_led_here_and_what_is_open() {
     assert!(chain.contains(&"\"started\"".into()) && chain.contains(&"\"exited\"".into()), "{chain:?}");
     assert_eq!(chain.iter().filter(|kind| *kind == "\"recorded\"").count(), 1, "the open turn: {chain:?}");
     assert!(why(&[]).is_empty());
+}
+
+/// A power cut takes the end of the journal, not the mark on record: what the next runner writes there is new.
+#[test]
+fn what_is_written_where_a_power_cut_took_lines_is_taken_in() {
+    let (s, _) = step(remote(), 100, heard(1, 9_000, vec![text("a")]));
+    let s = again(&s, REMOTE);
+    let (s, _) = step(s, 1, crate::gone(None, false));
+    let at = delight_core::actor::Reducer::deadline(&s).expect("it is resumed").at;
+    let (s, _) = step(s, at, delight_core::session::Input::Tick);
+    let (s, _) = step(s, at, crate::holder_up());
+    let runner = delight_core::session::Runner { generation: 2, pid: 7 };
+    let up = delight_core::session::Happening::RunnerUp { runner, offset: 4_000 };
+    let (s, _) = step(s, at, delight_core::testing::table::happened(up));
+    let (s, effects) = step(s, at, heard(2, 4_100, vec![AgentEvent::Ready, text("a"), text("b")]));
+    assert_eq!(records(&effects).len(), 1, "b is new, a was on record: {effects:?}");
+    assert_eq!(s.record().agent.stream, Mark { offset: 4_100, index: 2 });
 }

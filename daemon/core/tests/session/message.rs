@@ -123,6 +123,8 @@ fn a_message_takes_over_where_the_owner_wants_that() {
     let (s, _) = step(Session::new(record, BOTH), 0, asked(1, Command::Start));
     let (s, _) = step(s, 1, holder_up());
     let (s, _) = step(s, 2, up(1, 100));
+    let (s, effects) = step(s, 3, asked(9, prompt("b")));
+    assert_eq!(refused(&effects), [(9, Code::WrongState)], "the desktop does not take control from itself");
     let (s, effects) = step(s, 3, phone(2, prompt("a")));
     assert!(s.view().agent.is_some_and(|agent| agent.switching) && refused(&effects).is_empty());
     let (s, _) = step(s, 4, exited(1, Exit::Signal(15), 0));
@@ -147,6 +149,8 @@ fn a_takeover_that_fails_drops_the_message_and_tells_its_sender() {
     let sender: Vec<_> =
         refused(&effects).into_iter().filter(|(ticket, _)| *ticket != Ticket::NOBODY.0).collect();
     assert_eq!(sender, [(2, Code::WrongState)]);
+    let of_the_switch = |body: &&EventBody| matches!(body, EventBody::MessageDropped { reason, .. } if reason.contains("handed over"));
+    assert!(logged(&effects).iter().any(of_the_switch), "it says what went wrong: {effects:?}");
     assert!(logged(&effects).iter().any(|b| matches!(b, EventBody::MessageDropped { .. })));
     assert!(s.record().agent.queue.is_empty());
 }
@@ -287,4 +291,30 @@ fn abort_and_modes_are_for_who_is_driven_from_afar() {
     assert_eq!(refused(&effects), [(2, Code::WrongState)]);
     let (_, effects) = step(local, 101, phone(3, mode));
     assert_eq!(refused(&effects), [(3, Code::WrongState)]);
+}
+
+/// A message that waits for the store must not reach the agent after the desktop took control.
+#[test]
+fn a_message_that_was_not_stored_is_dropped_when_the_desktop_takes_control() {
+    let (s, _) = step(taken(), 100, phone(2, prompt("a")));
+    let log_seq = s.record().last_seq - 1;
+    let (s, effects) = step(s, 100, happened(Happening::StoreFailed { reason: "full".into(), log_seq }));
+    assert_eq!(refused(&effects), [(2, Code::Storage)]);
+    let (s, effects) = step(s, 101, asked(3, switch(Control::Local)));
+    assert!(told(&effects).is_empty(), "{effects:?}");
+    assert!(logged(&effects).iter().any(|body| matches!(body, EventBody::MessageDropped { .. })));
+    assert!(s.record().agent.queue.is_empty());
+}
+
+#[test]
+fn the_window_of_known_messages_forgets_the_oldest() {
+    let known = delight_proto::agent::bounds::ACCEPTED as u64;
+    let s = (0..=known).fold(remote(), |s, n| {
+        let (s, effects) = step(s, 100, phone(100 + n, prompt(&format!("m{n}"))));
+        step(s, 100, done(tells(&effects)[0].0)).0
+    });
+    let (_, effects) = step(s.clone(), 101, phone(2, prompt(&format!("m{known}"))));
+    assert_eq!((prompted(&effects), told(&effects).len()), (vec![2], 0), "the newest is known");
+    let (_, effects) = step(s, 101, phone(3, prompt("m0")));
+    assert_eq!(told(&effects), ["m0"], "the oldest is not");
 }

@@ -185,6 +185,24 @@ fn a_waiting_request_stands_under_the_next_daemon_and_the_agent_gets_the_answer(
     // Decided and not delivered when the daemon ended: told again.
     let (_, effects) = step(again(&s, REMOTE), 1, adopted(1, 100));
     assert_eq!(told(&effects), [(1, true)]);
+    let (s, _) = step(s, 3, done(1));
+    let (_, effects) = step(again(&s, REMOTE), 1, adopted(1, 100));
+    assert!(told(&effects).is_empty(), "it has the answer");
+}
+
+/// What the agent that asked never heard is nothing to the next one.
+#[test]
+fn a_decision_is_never_told_to_another_runner() {
+    let (s, _) = step(waiting(), 200, phone(2, decide(None, true)));
+    let (s, effects) = step(s, 201, exited(1, Exit::Signal(9), 0));
+    assert_eq!(refused(&effects), [(2, Code::WrongState)], "the agent does not have it");
+    let (s, _) = step(s, 202, asked(3, Command::Resume));
+    let (s, _) = step(s, 203, crate::gone(None, true));
+    let (s, _) = step(s, 204, crate::holder_up());
+    let (s, effects) = step(s, 205, up(2, 7));
+    assert!(told(&effects).is_empty(), "{effects:?}");
+    let (_, effects) = step(s, 206, crate::ready(2));
+    assert!(told(&effects).is_empty(), "{effects:?}");
 }
 
 #[test]
@@ -233,6 +251,12 @@ fn a_request_waits_for_ever_by_default_and_its_time_goes_on_under_the_next_daemo
 fn allowed_for_the_session_is_that_very_thing_and_a_denial_beats_it() {
     let for_session = Decision { scope: Scope::Session, ..decision(true) };
     let command = Command::Decide { permission: None, decision: for_session };
+    let denied = Decision { scope: Scope::Session, ..decision(false) };
+    let denied = Command::Decide { permission: None, decision: denied };
+    let (no, effects) = step(waiting(), 200, phone(2, denied));
+    let (no, _) = step(no, 201, done(told(&effects)[0].0));
+    let (_, effects) = step(no, 202, heard(1, 3_000, asks("req-2")));
+    assert!(outcomes(&effects).is_empty(), "a denial is remembered as nothing");
     let (s, effects) = step(waiting(), 200, phone(2, command));
     let (s, _) = step(s, 201, done(told(&effects)[0].0));
     let (s, effects) = step(s, 202, heard(1, 3_000, asks("req-2")));
@@ -240,8 +264,11 @@ fn allowed_for_the_session_is_that_very_thing_and_a_denial_beats_it() {
     let other = PermissionAsk { command: Some("npm test; rm -rf /".into()), ..ask("req-3") };
     let (s, effects) = step(s, 203, heard(1, 3_001, vec![AgentEvent::Asked { ask: other }]));
     assert!(outcomes(&effects).is_empty(), "the exact words only");
+    let (s, _) = step(s, 204, policy(vec![rule(Verdict::Ask, "npm")], OnNoAnswer::Wait));
+    let (s, effects) = step(s, 204, heard(1, 3_002, asks("req-5")));
+    assert!(outcomes(&effects).is_empty(), "who wants to be asked is asked");
     let (s, _) = step(s, 204, policy(vec![rule(Verdict::Deny, "npm")], OnNoAnswer::Wait));
-    let (_, effects) = step(s, 205, heard(1, 3_002, asks("req-4")));
+    let (_, effects) = step(s, 205, heard(1, 3_003, asks("req-4")));
     assert_eq!(outcomes(&effects), [Outcome::Denied]);
 }
 
@@ -271,7 +298,10 @@ fn pending_and_completed_have_bounds() {
         let (s, effects) = step(s, 200, heard(1, 4_000 + n, asks(&format!("extra-{n}"))));
         told(&effects).into_iter().fold(s, |s, (tag, _)| step(s, 200, done(tag)).0)
     });
-    assert!(s.record().agent.permissions.len() <= 64 + 201, "{}", s.record().agent.permissions.len());
+    let kept = &s.record().agent.permissions;
+    assert!(kept.len() <= 64 + 201, "{}", kept.len());
+    let ended: Vec<&str> = kept.iter().filter(|v| v.ended.is_some()).map(|v| v.ask.id.as_str()).collect();
+    assert!(ended.len() >= 200 && ended.last() == Some(&"extra-299"), "the oldest goes: {ended:?}");
     assert_eq!(s.breach(), None);
 }
 

@@ -6,7 +6,7 @@ use delight_proto::event::{Event, EventBody};
 use delight_proto::refusal::Code;
 use delight_proto::session::{Desired, Exit, Phase, RestartPolicy};
 
-use crate::{PLAIN, TIDY, exited, gone, has_launch, refused, signals, stop};
+use crate::{PLAIN, TIDY, exited, gone, has_launch, refused, signals, starts, stop};
 
 fn restored(phase: Phase, desired: Desired, capabilities: Capabilities) -> Session {
     let mut record = fresh_record(RestartPolicy::Never);
@@ -110,4 +110,56 @@ fn a_restored_tail_is_durable_before_anything_relies_on_it() {
     let tail = [Event { seq: 2, at_ms: 5, offset: 0, body: EventBody::Renamed { name: None } }];
     let (_, effects) = step(Session::restored(record, 2, &tail, PLAIN), 0, happened(Happening::Restore));
     assert!(matches!(&effects[0], Effect::Save(r) if r.name.is_none() && r.last_seq == 2), "{effects:?}");
+}
+
+#[test]
+fn the_holder_is_believed_which_generation_runs() {
+    let s = restored(Phase::Running, Desired::Running, PLAIN);
+    let (s, _) = step(s, 1, found(Some(Runner { generation: 2, pid: 7 }), None));
+    assert_eq!((s.record().generation, s.view().pid), (2, Some(7)));
+    let (s, _) = step(s, 2, exited(2, Exit::Code(4), 0));
+    assert_eq!((s.record().phase, s.record().exit), (Phase::Exited, Some(Exit::Code(4))));
+}
+
+/// A power cut took the end of the log, then the disk is full: an event that takes a lost number must not be taken for
+/// the old one by the next daemon.
+#[test]
+fn the_number_of_a_torn_log_is_on_record_before_anything_is_appended() {
+    let mut record = fresh_record(RestartPolicy::Never);
+    (record.phase, record.generation, record.last_seq) = (Phase::Running, 1, 9);
+    let s = Session::restored(record, 6, &[], PLAIN);
+    let (s, _) = step(s, 0, happened(Happening::Restore));
+    let full = |log_seq| happened(Happening::StoreFailed { reason: "full".into(), log_seq });
+    let (s, _) = step(s, 0, full(6));
+    let (s, effects) = step(s, 5_000, found(Some(Runner { generation: 1, pid: 7 }), None));
+    let [Effect::Save(first), Effect::Append(next), ..] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!((first.last_seq, next.seq), (6, 7), "the number first, then what takes it");
+    let (_, effects) = step(s, 5_001, asked(2, stop(true)));
+    assert!(matches!(&effects[0], Effect::Append(next) if next.seq == 8), "once: {effects:?}");
+}
+
+/// The start is due in the very step that tells of the broken connection: a runner nobody counts on must not come of it.
+#[test]
+fn a_start_is_not_told_to_a_holder_that_was_just_lost() {
+    let s = running(RestartPolicy::OnFailure, PLAIN);
+    let (s, _) = step(s, 100, exited(1, Exit::Code(1), 0));
+    let broke = happened(Happening::HolderUnreachable { reason: "broke".into() });
+    let (s, effects) = step(s, 1_200, broke);
+    assert!(starts(&effects).is_empty() && effects.contains(&Effect::Adopt), "{effects:?}");
+    let ended = Ended { generation: 1, exit: Exit::Code(1), offset: 9, at_ms: 1, survivors: 0 };
+    let (s, effects) = step(s, 1_201, found(None, Some(ended)));
+    assert!(starts(&effects).is_empty() && effects.contains(&Effect::CloseHolder), "{effects:?}");
+    let (_, effects) = step(s, 1_202, gone(None, true));
+    assert!(has_launch(&effects), "and the start goes on: {effects:?}");
+}
+
+/// The same with a holder that is gone: the start goes on in the next.
+#[test]
+fn a_start_that_is_due_when_its_holder_is_gone_goes_on_in_the_next() {
+    let s = running(RestartPolicy::OnFailure, PLAIN);
+    let (s, _) = step(s, 100, exited(1, Exit::Code(1), 0));
+    let (s, effects) = step(s, 1_200, gone(None, true));
+    assert!(starts(&effects).is_empty() && has_launch(&effects), "{effects:?}");
+    let (_, effects) = step(s, 1_201, crate::holder_up());
+    assert_eq!(starts(&effects), [2]);
 }

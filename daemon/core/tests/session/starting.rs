@@ -114,6 +114,8 @@ fn restarts_back_off_and_end_with_the_budget() {
     s = step(s, now, exited(6, Exit::Code(1), 0)).0;
     assert_eq!(s.record().phase, Phase::Exited);
     assert!(s.record().reason.contains("given up after 5"), "{}", s.record().reason);
+    let (s, _) = step(s, now + 1, asked(2, Command::Resume));
+    assert_eq!(s.record().restarts, 0, "who resumes it means it");
 }
 
 #[test]

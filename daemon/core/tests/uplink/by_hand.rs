@@ -2,7 +2,8 @@
 
 use delight_core::actor::{Reducer, Stamp, Stamped};
 use delight_core::uplink::{
-    Backoff, Effect, Facts, Fault, Input, MachineRow, SessionRow, Slot, UpdateOutcome, Uplink,
+    Arrived, Backoff, Delivery, Effect, Facts, Fault, Input, MachineRow, Prompt, SessionRow, Shortened, Slot,
+    Stored, UpdateOutcome, Uplink, Words,
 };
 use delight_proto::agent::Control;
 use delight_proto::api::method::UplinkState;
@@ -263,7 +264,8 @@ fn signs_of_life_are_few_and_follow_the_truth() {
     assert!(effects.iter().any(|effect| matches!(effect, Effect::SessionAlive { thinking: true, .. })));
     let effects = table.seen(false, false);
     assert!(effects.iter().any(|effect| matches!(effect, Effect::SessionEnd { .. })), "{effects:?}");
-    let _ = table.give(Input::EndTold { id: id(), heard: true });
+    let effects = table.give(Input::EndTold { id: id(), heard: true });
+    assert!(matches!(&effects[..], [Effect::Save { stored, .. }] if stored.ended), "told once: {effects:?}");
     let until = table.now + 60_000;
     while table.now < until {
         let (_, effects) = table.tick();
@@ -352,4 +354,63 @@ fn a_server_that_has_lost_a_session_is_told_everything_again() {
     };
     let effects = table.give(Input::Registered { id: id(), row: Box::new(row) });
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Post { after: 0, .. })), "{effects:?}");
+}
+
+/// The row "server disconnected": a flag, and everything local goes on.
+#[test]
+fn a_server_that_is_away_is_a_flag_and_messages_it_brought_are_still_delivered() {
+    let mut table = Table::online();
+    let _ = table.seen(true, false);
+    let _ = table.registered();
+    let message = |seq| Arrived {
+        seq,
+        prompt: Some(Prompt {
+            local_id: format!("m{seq}").parse().unwrap(),
+            text: Words("do it".into()),
+            permission_mode: None,
+            model: None,
+        }),
+    };
+    let delivered = |effects: &[Effect]| -> Vec<u64> {
+        let of = |e: &Effect| if let Effect::Deliver { message, .. } = e { Some(message.seq) } else { None };
+        effects.iter().filter_map(of).collect()
+    };
+    let messages = vec![message(1), message(2)];
+    let effects = table.give(Input::Fetched { id: id(), messages, last: true });
+    assert_eq!(delivered(&effects), [1], "one at a time");
+    assert!(table.down(Fault::Later, 0).iter().all(|e| !matches!(e, Effect::Post { .. })));
+    assert_eq!(table.uplink.view().state, UplinkState::Waiting);
+    let effects = table.give(Input::Delivered { id: id(), seq: 1, delivery: Delivery::Taken });
+    assert_eq!(delivered(&effects), [2], "the next one does not wait for the server: {effects:?}");
+    let effects = table.seen(true, true);
+    assert!(!effects.iter().any(|e| matches!(e, Effect::Post { .. } | Effect::SessionAlive { .. })));
+}
+
+/// After a power cut the log is shorter than what was sent of it: what takes the lost numbers is sent all the same.
+#[test]
+fn a_cursor_beyond_the_log_goes_on_with_what_comes() {
+    let mut table = Table::online();
+    let facts = |last_seq| {
+        Box::new(Facts {
+            live: true,
+            agent: false,
+            thinking: false,
+            control: None,
+            last_seq,
+            metadata: object(json!({"path": "/"})),
+            agent_state: object(json!({"requests": {}})),
+        })
+    };
+    let stored = Stored {
+        server_id: Some(Id::cut("s")),
+        sent: 50,
+        received: 0,
+        notices: Vec::new(),
+        ended: false,
+        shortened: Shortened::default(),
+    };
+    let _ = table.give(Input::Seen { id: id(), facts: facts(10), stored: Some(Box::new(stored)) });
+    let _ = table.registered();
+    let effects = table.give(Input::Seen { id: id(), facts: facts(12), stored: None });
+    assert!(effects.iter().any(|e| matches!(e, Effect::Post { after: 10, .. })), "{effects:?}");
 }
