@@ -28,6 +28,7 @@ pub(crate) mod show;
 pub(crate) mod spawn;
 pub(crate) mod status;
 pub(crate) mod stop;
+mod surroundings;
 pub(crate) mod unpair;
 pub(crate) mod up;
 pub(crate) mod wait;

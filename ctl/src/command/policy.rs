@@ -12,7 +12,7 @@ use delight_proto::api::method::{
 use delight_proto::policy::{Effect, Policy, Reach, Rule};
 use serde_json::{Value, json};
 
-use super::spawn::working_dir;
+use super::surroundings::working_dir;
 use crate::connection::Connection;
 use crate::context::Context;
 use crate::failure::{Failure, usage};

@@ -1,5 +1,7 @@
 //! A connection to the daemon: JSON-RPC 2.0, one message a line.
 
+mod lines;
+
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -7,15 +9,16 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use delight_proto::api::envelope::{Error, RequestNumber, Version};
-use delight_proto::api::method::{self, CHANGE, Change, HelloParams, HelloResult, Method};
+use delight_proto::api::envelope::RequestNumber;
+use delight_proto::api::method::{self, Change, HelloParams, HelloResult, Method};
 use delight_proto::api::{MAX_LINE, PROTOCOL};
 use delight_proto::refusal::{Code, Refusal};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
+use self::lines::line;
 use crate::failure::Failure;
 use crate::peer;
 use crate::unreachable::{NoConnection, garbled, lost, not_running};
@@ -45,29 +48,6 @@ pub(crate) struct Connection {
     patience: Option<Duration>,
     /// How long an answer that needs no waiting may take.
     quick: Duration,
-}
-
-/// A line from the daemon: an answer or a notification.
-#[derive(Deserialize)]
-struct Incoming<'a> {
-    #[serde(default)]
-    id: Option<RequestNumber>,
-    #[serde(default, borrow)]
-    result: Option<&'a RawValue>,
-    #[serde(default)]
-    error: Option<Error>,
-    #[serde(default)]
-    method: Option<String>,
-    #[serde(default, borrow)]
-    params: Option<&'a RawValue>,
-}
-
-#[derive(Serialize)]
-struct Outgoing<'a, P> {
-    jsonrpc: Version,
-    id: RequestNumber,
-    method: &'a str,
-    params: &'a P,
 }
 
 impl Connection {
@@ -305,82 +285,6 @@ impl Connection {
             }
         }
     }
-
-    /// Reads one line and files it; `false` at the end of the connection.
-    fn take_line(&mut self) -> Result<bool, Failure> {
-        let mut searched = self.taken;
-        let end = loop {
-            if let Some(at) = self.buffer[searched..].iter().position(|b| *b == b'\n') {
-                break searched + at;
-            }
-            if self.taken > 0 {
-                self.buffer.drain(..self.taken);
-                self.taken = 0;
-            }
-            searched = self.buffer.len();
-            if searched > MAX_LINE {
-                return Err(garbled("it sent a line longer than the protocol allows").into());
-            }
-            if !self.read_more()? {
-                return Ok(false);
-            }
-        };
-        let text = &self.buffer[self.taken..end];
-        let incoming: Incoming<'_> = serde_json::from_slice(text)
-            .map_err(|e| garbled(&format!("it sent a line that is no JSON-RPC: {e}")))?;
-        if let Some(name) = incoming.method {
-            // Notifications of a newer daemon are not for us.
-            if name == CHANGE {
-                let params = incoming.params.map_or("null", RawValue::get);
-                let change =
-                    serde_json::from_str(params).map_err(|e| garbled(&format!("its notification: {e}")))?;
-                self.changes.push(change);
-            }
-        } else {
-            let answer = match (incoming.result, incoming.error) {
-                (_, Some(error)) => Err(error.data),
-                (Some(result), None) => Ok(result.to_owned()),
-                (None, None) => return Err(garbled("it sent an answer without a result").into()),
-            };
-            match (incoming.id, answer) {
-                (Some(number), answer) => {
-                    self.early.insert(number, answer);
-                }
-                // Without a number it concerns the connection as a whole.
-                (None, Err(refusal)) => return Err(refusal.into()),
-                (None, Ok(_)) => return Err(garbled("it sent a result without a number").into()),
-            }
-        }
-        self.taken = end + 1;
-        Ok(true)
-    }
-
-    fn read_more(&mut self) -> Result<bool, Failure> {
-        let filled = self.buffer.len();
-        self.buffer.resize(filled + (64 << 10), 0);
-        let read = loop {
-            match self.stream.read(&mut self.buffer[filled..]) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                other => break other,
-            }
-        };
-        self.buffer.truncate(filled + *read.as_ref().unwrap_or(&0));
-        match read {
-            Ok(n) => Ok(n > 0),
-            Err(e) if e.kind() == io::ErrorKind::ConnectionReset => Ok(false),
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                let waited = self.patience.unwrap_or_default().as_secs();
-                Err(Refusal::new(
-                    Code::DaemonUnreachable,
-                    "the daemon does not answer",
-                    format!("it accepted the request and said nothing for {waited} s"),
-                )
-                .fix("look at its log; kill -9 of the daemon harms no session, and `delightctl up` starts another")
-                .into())
-            }
-            Err(e) => Err(lost(&e.to_string()).into()),
-        }
-    }
 }
 
 /// Methods that answer when something has happened, however long that takes.
@@ -403,104 +307,5 @@ fn takes_long(name: &str) -> bool {
     .contains(&name)
 }
 
-fn line<P: Serialize>(out: &mut Vec<u8>, id: RequestNumber, name: &str, params: &P) -> Result<(), Failure> {
-    let before = out.len();
-    let request = Outgoing { jsonrpc: Version, id, method: name, params };
-    serde_json::to_writer(&mut *out, &request).map_err(|e| {
-        Refusal::new(Code::BadParams, format!("the request {name} cannot be sent"), e.to_string())
-    })?;
-    if out.len() - before > MAX_LINE {
-        return Err(Refusal::new(
-            Code::TooLarge,
-            format!("the request {name} cannot be sent"),
-            format!("it is {} bytes long; the daemon reads at most {MAX_LINE}", out.len() - before),
-        )
-        .into());
-    }
-    out.push(b'\n');
-    Ok(())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use delight_proto::api::envelope::Request;
-    use std::os::unix::net::UnixListener;
-
-    /// Serves one connection: reads `lines` lines, then writes `answer` and closes.
-    fn daemon(
-        lines: usize,
-        answer: &str,
-    ) -> (tempfile::TempDir, std::path::PathBuf, std::thread::JoinHandle<String>) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("s");
-        let listener = UnixListener::bind(&path).unwrap();
-        let answer = answer.to_owned();
-        let handle = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut got = String::new();
-            let mut byte = [0u8; 1];
-            while got.matches('\n').count() < lines {
-                stream.read_exact(&mut byte).unwrap();
-                got.push(char::from(byte[0]));
-            }
-            stream.write_all(answer.as_bytes()).unwrap();
-            got
-        });
-        (dir, path, handle)
-    }
-
-    const GREETING: &str = r#"{"jsonrpc":"2.0","id":0,"result":{"protocol":1,"version":"1","pid":1,"methods":[],"kinds":["pty"]}}"#;
-
-    #[test]
-    fn greeting_travels_with_the_first_request_and_answers_may_come_in_any_order() {
-        let text = format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{{\"sessions\":[]}}}}\n{GREETING}\n");
-        let (_dir, path, handle) = daemon(2, &text);
-        let mut connection = Connection::open(&path).unwrap();
-        let list = connection.call::<method::SessionList>(&method::Empty {}).unwrap();
-        assert!(list.sessions.is_empty());
-        assert_eq!(connection.hello().unwrap().kinds, ["pty"]);
-        let got = handle.join().unwrap();
-        let numbers: Vec<u64> = got.lines().map(|l| serde_json::from_str::<Request>(l).unwrap().id).collect();
-        assert_eq!(numbers, [HELLO, 1]);
-    }
-
-    #[test]
-    fn refusal_keeps_code_and_fix() {
-        let text = format!(
-            "{GREETING}\n{}\n",
-            r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32003,"message":"m","data":{"code":"not-found","what":"w","reason":"r","fix":"f"}}}"#
-        );
-        let (_dir, path, handle) = daemon(2, &text);
-        let mut connection = Connection::open(&path).unwrap();
-        let failure = connection.call::<method::SessionList>(&method::Empty {}).unwrap_err();
-        assert_eq!(failure.status(), 3);
-        handle.join().unwrap();
-    }
-
-    #[test]
-    fn end_before_the_answer_is_unreachable_not_success() {
-        let (_dir, path, handle) = daemon(2, &format!("{GREETING}\n"));
-        let mut connection = Connection::open(&path).unwrap();
-        let failure = connection.call::<method::SessionList>(&method::Empty {}).unwrap_err();
-        assert_eq!(failure.code(), Some(Code::DaemonUnreachable));
-        handle.join().unwrap();
-    }
-
-    #[test]
-    fn garbage_is_version_skew() {
-        let (_dir, path, handle) = daemon(2, "HTTP/1.1 400 Bad Request\n");
-        let mut connection = Connection::open(&path).unwrap();
-        assert_eq!(connection.call::<method::SessionList>(&method::Empty {}).unwrap_err().status(), 9);
-        handle.join().unwrap();
-    }
-
-    #[test]
-    fn nobody_there() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(matches!(Connection::open(&dir.path().join("none")), Err(NoConnection::NobodyThere(_))));
-        let stale = dir.path().join("stale");
-        drop(UnixListener::bind(&stale).unwrap());
-        assert!(matches!(Connection::open(&stale), Err(NoConnection::NobodyThere(_))));
-    }
-}
+mod tests;
