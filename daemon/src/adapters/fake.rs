@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
-use delight_core::session::{Capabilities, Controls, Survivors};
+use delight_core::session::{Capabilities, Controls};
 use delight_proto::agent::{AgentEvent, AgentOrder, Control};
 use delight_proto::holder::Stdio;
 use delight_proto::id::{ConversationId, LocalId, PermissionId};
@@ -25,12 +25,7 @@ impl Adapter for Fake {
 
     fn capabilities(&self) -> Capabilities {
         // Like real agents: tools it started are not to outlive it, and its holder hosts one generation after another.
-        Capabilities {
-            survivors: Survivors::End,
-            keep_holder: true,
-            controls: Controls { local: true, remote: true, shared: false },
-            resume: true,
-        }
+        Capabilities::agent(Controls { local: true, remote: true, shared: false })
     }
 
     fn detect(&self, machine: &Machine) -> Result<PathBuf, Refusal> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use delight_core::session::{Capabilities, Controls, Survivors};
+use delight_core::session::{Capabilities, Survivors};
 use delight_proto::holder::Stdio;
 use delight_proto::refusal::Refusal;
 
@@ -22,12 +22,7 @@ impl Adapter for Pty {
 
     fn capabilities(&self) -> Capabilities {
         // What a person left behind in a shell with `nohup` or `&` is meant to go on.
-        Capabilities {
-            survivors: Survivors::Leave,
-            keep_holder: false,
-            controls: Controls::default(),
-            resume: false,
-        }
+        Capabilities { survivors: Survivors::Leave, ..Capabilities::default() }
     }
 
     fn detect(&self, machine: &Machine) -> Result<PathBuf, Refusal> {

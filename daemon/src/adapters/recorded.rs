@@ -1,8 +1,10 @@
 //! Recorded conversations with the real agents (`testdata/agents`), for tests of codecs.
 
-use delight_proto::agent::{AgentEvent, AgentMemory, Control, RecordBody};
+use delight_proto::agent::{
+    AgentEvent, AgentMemory, AgentOrder, Control, Decision, Message, PermissionAsk, RecordBody,
+};
 use delight_proto::id::SessionId;
-use delight_proto::session::StartSpec;
+use delight_proto::session::{Origin, StartSpec};
 use serde_json::Value;
 
 use super::Launch;
@@ -143,4 +145,32 @@ pub(super) fn survives(make: impl Fn() -> Box<dyn Codec>, recording: &str) {
     }
     events.retain(|event| !matches!(event, AgentEvent::Skipped { .. }));
     assert_eq!(words(&events), wholly);
+}
+
+/// The requests among these.
+pub(super) fn asks(events: &[AgentEvent]) -> Vec<PermissionAsk> {
+    let asked = |event: &AgentEvent| match event {
+        AgentEvent::Asked { ask } => Some(ask.clone()),
+        _ => None,
+    };
+    events.iter().filter_map(asked).collect()
+}
+
+/// Lines of JSON.
+pub(super) fn parsed(lines: &[u8]) -> Vec<Value> {
+    let lines = std::str::from_utf8(lines).unwrap().lines();
+    lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A message to the agent.
+pub(super) fn prompt(id: &str) -> AgentOrder {
+    let message =
+        Message { local_id: id.parse().unwrap(), text: "hi".into(), origin: Origin::Desktop { pid: None } };
+    AgentOrder::Prompt { message }
+}
+
+/// The answer to a request, as its JSON form says.
+pub(super) fn decide(ask: &PermissionAsk, decision: Value) -> AgentOrder {
+    let decision: Decision = serde_json::from_value(decision).unwrap();
+    AgentOrder::Decide { ask: ask.clone(), decision }
 }

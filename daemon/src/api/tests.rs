@@ -4,21 +4,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
-use delight_core::supervisor::Boot;
 use delight_proto::api::MAX_LINE;
 use delight_proto::api::envelope::Response;
 use serde_json::json;
-use tokio::sync::{mpsc, oneshot};
 
 use super::*;
-use crate::actor::{Clock, Tickets};
-use crate::adapters::agents_config::AgentsConfig;
-use crate::adapters::{Adapters, Environment, Machine};
-use crate::keys::{Keys, ServerSettings};
-use crate::process::launch::Launcher;
-use crate::process::spare::Spares;
-use crate::session::Shared;
-use crate::supervisor::run_supervisor;
+use crate::testing::Rig;
 
 /// A daemon's API on a thread of its own; ends with the test.
 struct Server {
@@ -41,60 +32,14 @@ impl Server {
             runtime: base.path().join("r"),
             config: base.path().join("c"),
         };
-        crate::paths::prepare(&place).unwrap();
         let socket = place.control_socket();
         let (end, ending) = watch::channel(false);
         let (up, is_up) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let (store, contents) = crate::store::open(&place).unwrap();
-                let machine = Machine {
-                    environment: Environment::inherit(std::iter::empty()),
-                    login_shell: None,
-                    fake_agent: None,
-                    daemon: "/usr/bin/delightd".into(),
-                    private: Vec::new(),
-                    place: place.clone(),
-                };
-                let adapters = Adapters::new(machine, AgentsConfig::default());
-                let tickets = Tickets::default();
-                let (mail, mailbox) = mpsc::channel(crate::supervisor::MAILBOX);
-                let launcher = Arc::new(Launcher {
-                    program: program.clone(),
-                    place: place.clone(),
-                    inherited_files: None,
-                });
-                let shared = Arc::new(Shared {
-                    spares: Spares::new(Arc::clone(&launcher)),
-                    launcher,
-                    store: store.clone(),
-                    tickets: tickets.clone(),
-                    adapters: adapters.clone(),
-                    supervisor: mail.clone(),
-                    policy: store.policy(),
-                });
-                let boot = Boot {
-                    sessions: contents.sessions,
-                    quarantined: contents.quarantined,
-                    kinds: adapters.capabilities(),
-                    max_live: 8,
-                };
-                let (ready, restored) = oneshot::channel();
-                let supervisor = tokio::spawn(run_supervisor(boot, shared, Clock::start(), mailbox, ready));
-                restored.await.unwrap();
-                let supervision = Supervision::new(mail, tickets);
-                let daemon = Arc::new(Daemon {
-                    supervision,
-                    store: store.clone(),
-                    place: place.clone(),
-                    adapters: adapters.clone(),
-                    linking: Linking::new(Keys::open(&place), ServerSettings::default()),
-                    relay: None,
-                    started_ms: 1,
-                    sends: sends::Sends::default(),
-                    uplink: UplinkHandle::new(),
-                });
+                let Rig { store, daemon, supervisor, .. } =
+                    Rig::start(&place, program, std::iter::empty(), None, 8).await;
                 let (listener, _file) = listener::bind(&place.control_socket()).unwrap();
                 up.send(()).unwrap();
                 serve(listener, daemon, ending).await;

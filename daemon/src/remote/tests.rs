@@ -5,26 +5,16 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use delight_core::supervisor::Boot;
 use delight_proto::sync::bounds;
 use delight_proto::sync::rpc::Address;
 use serde_json::json;
-use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::settings::FileAccess;
 use super::*;
-use crate::actor::{Clock, Tickets};
-use crate::adapters::agents_config::AgentsConfig;
-use crate::adapters::{Adapters, Environment, Machine};
-use crate::api::Daemon;
-use crate::api::sends::Sends;
-use crate::keys::{Keys, Linking, ServerSettings};
-use crate::process::launch::Launcher;
-use crate::process::spare::Spares;
-use crate::session::Shared;
 use crate::store::Store;
-use crate::supervisor::{Ended, run_supervisor};
+use crate::supervisor::Ended;
+use crate::testing::Rig;
 
 /// A server that knows every session at once.
 #[derive(Debug)]
@@ -83,58 +73,14 @@ impl World {
             runtime: base.path().join("r"),
             config: home.join("config.toml"),
         };
-        crate::paths::prepare(&place).unwrap();
-        let (store, contents) = crate::store::open(&place).unwrap();
-        let machine = Machine {
-            environment: Environment::inherit(std::env::vars_os()),
-            login_shell: Some("/bin/sh".into()),
-            fake_agent: None,
-            daemon: "/usr/bin/delightd".into(),
-            private: Vec::new(),
-            place: place.clone(),
-        };
-        let adapters = Adapters::new(machine, AgentsConfig::default());
-        let tickets = Tickets::default();
-        let (mail, mailbox) = mpsc::channel(crate::supervisor::MAILBOX);
-        let launcher = Arc::new(Launcher {
-            program: crate::testing::holder_program(),
-            place: place.clone(),
-            inherited_files: None,
-        });
-        let shared = Arc::new(Shared {
-            spares: Spares::new(Arc::clone(&launcher)),
-            launcher,
-            store: store.clone(),
-            tickets: tickets.clone(),
-            adapters: adapters.clone(),
-            supervisor: mail.clone(),
-            policy: store.policy(),
-        });
-        let kinds = adapters.capabilities();
-        let boot = Boot {
-            sessions: contents.sessions,
-            quarantined: contents.quarantined,
-            kinds: kinds.clone(),
-            max_live: 40,
-        };
-        let (ready, restored) = oneshot::channel();
-        let supervisor = tokio::spawn(run_supervisor(boot, shared, Clock::start(), mailbox, ready));
-        restored.await.unwrap();
-        let supervision = Supervision::new(mail, tickets);
+        let holder = crate::testing::holder_program();
+        let shell = Some("/bin/sh".into());
+        let Rig { store, adapters, daemon, supervisor } =
+            Rig::start(&place, holder, std::env::vars_os(), shell, 40).await;
         let mut settings = RemoteSettings::default();
         change(&mut settings);
         settings.check().unwrap();
-        let daemon = Arc::new(Daemon {
-            supervision: supervision.clone(),
-            store: store.clone(),
-            place: place.clone(),
-            adapters,
-            linking: Linking::new(Keys::open(&place), ServerSettings::default()),
-            relay: None,
-            started_ms: 1,
-            sends: Sends::default(),
-            uplink: crate::uplink::UplinkHandle::new(),
-        });
+        let (supervision, kinds) = (daemon.supervision.clone(), adapters.capabilities());
         let remote = Remote::new(Parts { supervision, settings, place, home, kinds, ids, daemon });
         Self { base, remote, store, supervisor }
     }

@@ -7,7 +7,7 @@ mod shapes;
 
 use std::path::PathBuf;
 
-use delight_core::session::{Capabilities, Controls, Survivors};
+use delight_core::session::{Capabilities, Controls};
 use delight_proto::agent::Control;
 use delight_proto::holder::Stdio;
 use delight_proto::refusal::Refusal;
@@ -43,12 +43,7 @@ impl Adapter for Acp {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            survivors: Survivors::End,
-            keep_holder: true,
-            controls: Controls { remote: true, ..Controls::default() },
-            resume: true,
-        }
+        Capabilities::agent(Controls { remote: true, ..Controls::default() })
     }
 
     fn detect(&self, machine: &Machine) -> Result<PathBuf, Refusal> {

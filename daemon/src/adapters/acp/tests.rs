@@ -1,13 +1,14 @@
 //! The Agent Client Protocol as recorded from real agents.
 
-use delight_proto::agent::{AgentEvent, AgentMemory, AgentOrder, Decision, Message, PermissionAsk};
+use delight_proto::agent::{AgentEvent, AgentMemory, AgentOrder, PermissionAsk};
 use delight_proto::refusal::Code;
-use delight_proto::session::Origin;
 use serde_json::{Value, json};
 
 use super::client::Client;
 use crate::adapters::codec::Codec;
-use crate::adapters::recorded::{coherent, survives, understood, with_launch, words};
+use crate::adapters::recorded::{
+    asks, coherent, decide, parsed, prompt, survives, understood, with_launch, words,
+};
 
 const GEMINI: &str = include_str!("../../../testdata/agents/acp-gemini.jsonl");
 const CLAUDE: &str = include_str!("../../../testdata/agents/acp-claude-agent-acp.jsonl");
@@ -19,30 +20,6 @@ fn client(conversation: Option<&str>) -> Client {
     let conversation = conversation.map(|id| id.parse().unwrap());
     let memory = AgentMemory { conversation, ..AgentMemory::default() };
     with_launch("gemini", &memory, |launch| Client::new("gemini", launch, None, None))
-}
-
-fn asks(events: &[AgentEvent]) -> Vec<PermissionAsk> {
-    let asked = |event: &AgentEvent| match event {
-        AgentEvent::Asked { ask } => Some(ask.clone()),
-        _ => None,
-    };
-    events.iter().filter_map(asked).collect()
-}
-
-fn parsed(lines: &[u8]) -> Vec<Value> {
-    let lines = std::str::from_utf8(lines).unwrap().lines();
-    lines.map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-fn prompt(id: &str) -> AgentOrder {
-    let message =
-        Message { local_id: id.parse().unwrap(), text: "hi".into(), origin: Origin::Desktop { pid: None } };
-    AgentOrder::Prompt { message }
-}
-
-fn decide(ask: &PermissionAsk, decision: Value) -> AgentOrder {
-    let decision: Decision = serde_json::from_value(decision).unwrap();
-    AgentOrder::Decide { ask: ask.clone(), decision }
 }
 
 /// A client whose agent is ready in conversation `s`.

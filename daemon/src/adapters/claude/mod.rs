@@ -12,7 +12,7 @@ mod watch;
 
 use std::path::PathBuf;
 
-use delight_core::session::{Capabilities, Controls, Survivors};
+use delight_core::session::{Capabilities, Controls};
 use delight_proto::agent::Control;
 use delight_proto::holder::Stdio;
 use delight_proto::refusal::{Code, Refusal};
@@ -49,12 +49,7 @@ impl Adapter for Claude {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            survivors: Survivors::End,
-            keep_holder: true,
-            controls: Controls { local: true, remote: true, shared: false },
-            resume: true,
-        }
+        Capabilities::agent(Controls { local: true, remote: true, shared: false })
     }
 
     fn detect(&self, machine: &Machine) -> Result<PathBuf, Refusal> {

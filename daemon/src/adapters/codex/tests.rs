@@ -1,12 +1,13 @@
 //! Codex's app server as recorded from the real program.
 
-use delight_proto::agent::{AgentEvent, AgentMemory, AgentOrder, Decision, Message, PermissionAsk};
-use delight_proto::session::Origin;
+use delight_proto::agent::{AgentMemory, AgentOrder};
 use serde_json::{Value, json};
 
 use super::server::Server;
 use crate::adapters::codec::Codec;
-use crate::adapters::recorded::{coherent, survives, understood, with_launch, words};
+use crate::adapters::recorded::{
+    asks, coherent, decide, parsed, prompt, survives, understood, with_launch, words,
+};
 
 const BASIC: &str = include_str!("../../../testdata/agents/codex-app-basic.jsonl");
 const APPROVALS: &str = include_str!("../../../testdata/agents/codex-app-approvals.jsonl");
@@ -21,30 +22,6 @@ fn codec() -> Server {
 /// One of a session that phone and desktop share.
 fn shared() -> Server {
     with_launch("codex", &AgentMemory::default(), |launch| Server::new(launch, None, None, true))
-}
-
-fn asks(events: &[AgentEvent]) -> Vec<PermissionAsk> {
-    let asked = |event: &AgentEvent| match event {
-        AgentEvent::Asked { ask } => Some(ask.clone()),
-        _ => None,
-    };
-    events.iter().filter_map(asked).collect()
-}
-
-fn parsed(lines: &[u8]) -> Vec<Value> {
-    let lines = std::str::from_utf8(lines).unwrap().lines();
-    lines.map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-fn prompt(id: &str) -> AgentOrder {
-    let message =
-        Message { local_id: id.parse().unwrap(), text: "hi".into(), origin: Origin::Desktop { pid: None } };
-    AgentOrder::Prompt { message }
-}
-
-fn decide(ask: &PermissionAsk, decision: Value) -> AgentOrder {
-    let decision: Decision = serde_json::from_value(decision).unwrap();
-    AgentOrder::Decide { ask: ask.clone(), decision }
 }
 
 #[test]
@@ -74,7 +51,7 @@ fn a_conversation_is_ready_words_tools_and_ends_of_turns() {
         "done",
     ];
     assert_eq!(words[..expected.len()], expected, "{words:?}");
-    let replies: Vec<Value> = parsed(&out.reply);
+    let replies = parsed(&out.reply);
     assert_eq!(
         (&replies[0]["method"], &replies[1]["method"]),
         (&json!("initialized"), &json!("thread/start"))

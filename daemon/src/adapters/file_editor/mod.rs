@@ -9,7 +9,7 @@ mod watches;
 
 use std::path::PathBuf;
 
-use delight_core::session::{Capabilities, Controls, Survivors};
+use delight_core::session::{Capabilities, Survivors};
 use delight_proto::holder::Stdio;
 use delight_proto::refusal::{Code, Refusal};
 
@@ -27,12 +27,7 @@ impl Adapter for FileEditor {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            survivors: Survivors::End,
-            keep_holder: false,
-            controls: Controls::default(),
-            resume: false,
-        }
+        Capabilities { survivors: Survivors::End, ..Capabilities::default() }
     }
 
     fn detect(&self, machine: &Machine) -> Result<PathBuf, Refusal> {
