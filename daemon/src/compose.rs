@@ -95,6 +95,7 @@ pub(crate) async fn run(
         tickets: tickets.clone(),
         adapters: adapters.clone(),
         supervisor: mail.clone(),
+        record: config.record,
         policy: store.policy(),
     });
     let boot = Boot {

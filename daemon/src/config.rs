@@ -27,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) max_live: u32,
     /// What is logged: `error`, `warn`, `info`, `debug`, or a filter of the `tracing` kind.
     pub(crate) log: String,
+    /// Whether what sessions are given is recorded, for `delightctl replay`. A recording holds what was typed.
+    pub(crate) record: bool,
     /// The sync server.
     pub(crate) server: ServerSettings,
     /// The relay inside the daemon; absent: none.
@@ -43,6 +45,7 @@ impl Default for Config {
         Self {
             max_live: 1_000,
             log: "info".to_owned(),
+            record: false,
             server: ServerSettings::default(),
             relay: None,
             remote: RemoteSettings::default(),

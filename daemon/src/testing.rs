@@ -86,6 +86,7 @@ impl Rig {
             tickets: tickets.clone(),
             adapters: adapters.clone(),
             supervisor: mail.clone(),
+            record: false,
             policy: store.policy(),
         });
         let boot = Boot {

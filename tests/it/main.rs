@@ -36,6 +36,7 @@ mod remote_afar;
 mod remote_faults;
 mod remote_quickly;
 mod remote_terminal;
+mod replay;
 mod schema;
 mod secrets;
 mod service_manager;

@@ -19,6 +19,7 @@ pub(crate) mod pair;
 pub(crate) mod permissions;
 pub(crate) mod policy;
 pub(crate) mod rename;
+pub(crate) mod replay;
 pub(crate) mod resume;
 pub(crate) mod rm;
 pub(crate) mod rpc;

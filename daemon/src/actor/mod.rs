@@ -10,7 +10,7 @@ pub(crate) use tickets::{Tickets, Told};
 
 use std::future::Future;
 
-use delight_core::actor::{Effects, Reducer};
+use delight_core::actor::{Effects, Reducer, Stamped};
 
 /// What carries out the effects of one reducer and hears what happens to it.
 pub(crate) trait Body {
@@ -23,6 +23,12 @@ pub(crate) trait Body {
         &mut self,
         state: &Self::Reducer,
     ) -> impl Future<Output = Option<<Self::Reducer as Reducer>::Input>> + Send;
+
+    /// Sees every input, just before it is reduced.
+    fn begins(&mut self, _state: &Self::Reducer, _input: &Stamped<<Self::Reducer as Reducer>::Input>) {}
+
+    /// Sees what came of it, before anything is carried out.
+    fn came(&mut self, _state: &Self::Reducer, _effects: &Effects<<Self::Reducer as Reducer>::Effect>) {}
 
     /// Carries out the effects of a step. `state` is the one after the step.
     fn carry_out(
@@ -60,11 +66,15 @@ pub(crate) async fn run<B: Body>(core: &mut Core<B::Reducer>, body: &mut B) -> R
         };
         let Some(mut input) = input else { return Ok(()) };
         loop {
-            let effects = core.step(input)?;
+            let Some(state) = core.state() else { return Ok(()) };
+            let stamped = core.stamp(input);
+            body.begins(state, &stamped);
+            let effects = core.step(stamped)?;
+            let Some(state) = core.state() else { return Ok(()) };
+            body.came(state, &effects);
             if effects.is_empty() {
                 break;
             }
-            let Some(state) = core.state() else { return Ok(()) };
             match body.carry_out(state, effects).await {
                 Flow::GoOn => break,
                 Flow::Next(next) => input = next,

@@ -36,12 +36,16 @@ impl<R: Reducer> Core<R> {
         self.state.as_ref()?.deadline().map(|deadline| self.clock.instant(deadline))
     }
 
+    /// Gives an input its time.
+    pub(crate) fn stamp(&self, input: R::Input) -> Stamped<R::Input> {
+        Stamped { at: self.clock.stamp(), input }
+    }
+
     /// Gives the reducer one input.
-    pub(crate) fn step(&mut self, input: R::Input) -> Result<Effects<R::Effect>, Panicked> {
+    pub(crate) fn step(&mut self, input: Stamped<R::Input>) -> Result<Effects<R::Effect>, Panicked> {
         let Some(state) = self.state.take() else { return Err(Panicked("it has ended".to_owned())) };
-        let at = self.clock.stamp();
         // What the closure can leave half done is the state, and the state is thrown away.
-        match catch_unwind(AssertUnwindSafe(|| state.reduce(Stamped { at, input }))) {
+        match catch_unwind(AssertUnwindSafe(|| state.reduce(input))) {
             Ok((state, effects)) => {
                 self.state = Some(state);
                 Ok(effects)

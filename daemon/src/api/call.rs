@@ -23,7 +23,7 @@ use tokio::task::spawn_blocking;
 use super::outgoing::Room;
 use super::request::raw;
 use super::routes::routes;
-use super::{Daemon, agent, link, output, policy, screen, workdir};
+use super::{Daemon, agent, link, output, policy, screen, why, workdir};
 use crate::actor::Told;
 use crate::store::read_events;
 
@@ -44,7 +44,14 @@ pub(super) type Answer = Result<Box<RawValue>, Refusal>;
 
 /// Every method of the daemon.
 pub(super) fn served() -> Vec<String> {
-    let tables = [&[Hello::NAME, Subscribe::NAME][..], SERVED, agent::SERVED, policy::SERVED, link::SERVED];
+    let tables = [
+        &[Hello::NAME, Subscribe::NAME][..],
+        SERVED,
+        agent::SERVED,
+        policy::SERVED,
+        link::SERVED,
+        why::SERVED,
+    ];
     tables.concat().into_iter().map(str::to_owned).collect()
 }
 
@@ -129,6 +136,9 @@ impl Caller {
             return answer;
         }
         if let Some(answer) = link::call(self, request, room).await {
+            return answer;
+        }
+        if let Some(answer) = why::call(self, request, room).await {
             return answer;
         }
         Err(match request.method.as_str() {

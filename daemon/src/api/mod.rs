@@ -15,6 +15,7 @@ mod routes;
 mod screen;
 pub(crate) mod sends;
 mod subscription;
+mod why;
 pub(crate) mod workdir;
 
 use std::sync::Arc;

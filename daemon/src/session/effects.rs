@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use delight_core::actor::Effects;
+use delight_core::actor::{Effects, Stamped};
 use delight_core::session::{Class, Effect, Happening, Input, Session};
 use delight_core::supervisor;
 use delight_proto::agent::Control;
@@ -65,6 +65,18 @@ impl Body for SessionBody {
                     }
                 },
             }
+        }
+    }
+
+    fn begins(&mut self, state: &Session, input: &Stamped<Input>) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begins(state, input);
+        }
+    }
+
+    fn came(&mut self, state: &Session, effects: &Effects<Effect>) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.came(state, effects);
         }
     }
 

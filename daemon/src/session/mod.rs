@@ -4,6 +4,7 @@ mod agent;
 mod contact;
 mod effects;
 mod frames;
+pub(crate) mod recorder;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) tickets: Tickets,
     pub(crate) adapters: Adapters,
     pub(crate) supervisor: mpsc::Sender<supervisor::Mail>,
+    /// Whether what sessions are given is recorded.
+    pub(crate) record: bool,
     /// The owner's policy, as it is now.
     pub(crate) policy: watch::Receiver<Arc<Policy>>,
 }
@@ -74,6 +77,8 @@ struct SessionBody {
     pieces: BTreeMap<u64, Pieces>,
     agent: agent::Agent,
     policy: watch::Receiver<Arc<Policy>>,
+    /// Where its inputs are recorded, if they are.
+    recorder: Option<recorder::Recorder>,
 }
 
 /// A write cut into frames.
@@ -95,8 +100,10 @@ pub(crate) async fn run_session(
     let mut core = core;
     let mut policy = shared.policy.clone();
     let first = Happening::Policy(Box::new((**policy.borrow_and_update()).clone()));
+    let directory = shared.launcher.place.session(id);
     let mut body = SessionBody {
         id,
+        recorder: shared.record.then(|| recorder::Recorder::new(&directory)),
         shared,
         mailbox,
         spare,

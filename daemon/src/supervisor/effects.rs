@@ -43,7 +43,7 @@ impl Body for SupervisorBody {
 impl SupervisorBody {
     /// Gives the reducer its first input.
     pub(super) async fn boot(&mut self, core: &mut Core<Supervisor>, boot: Boot) -> Result<(), Panicked> {
-        let effects = core.step(Input::Boot(Box::new(boot)))?;
+        let effects = core.step(core.stamp(Input::Boot(Box::new(boot))))?;
         if let Some(state) = core.state() {
             // The first step asks for nothing but effects that are done at once.
             let _: Flow<Input> = self.carry_out(state, effects).await;

@@ -85,6 +85,10 @@ methods! {
     SessionGet = "session.get" (SessionRef) -> SessionView;
     /// A session's events after a number.
     SessionEvents = "session.events" (EventsParams) -> EventsResult;
+    /// The events that led to the state a session is in.
+    SessionWhy = "session.why" (SessionRef) -> WhyResult;
+    /// Folds a session's recorded inputs again and says whether they give the same.
+    SessionReplay = "session.replay" (SessionRef) -> ReplayResult;
     /// A piece of a session's journal.
     SessionOutput = "session.output" (OutputParams) -> OutputResult;
     /// A session's screen as it is now, while its holder lives.

@@ -102,6 +102,42 @@ wire! {
         pub last: u64,
     }
 
+    /// Of `SessionWhy`.
+    pub struct WhyResult {
+        /// As it is now.
+        pub session: SessionView,
+        /// The events that led there and what is open, in order.
+        pub because: Vec<Event>,
+    }
+
+    /// Of `SessionReplay`.
+    pub struct ReplayResult {
+        /// Which.
+        pub id: SessionId,
+        /// Inputs folded again.
+        pub inputs: u64,
+        /// Recorded states they were folded from: one each time a daemon began, and now and then between.
+        pub states: u64,
+        /// Inputs with nothing to fold them into: the recording's beginning was dropped, or a part of it is damaged.
+        pub skipped: u64,
+        /// Hash of the last state: 16 hexadecimal digits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub state_hash: Option<String>,
+        /// The first input that gave something else than when it was recorded; absent: all gave the same.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub difference: Option<ReplayDifference>,
+    }
+
+    /// An input that gave something else than when it was recorded.
+    pub struct ReplayDifference {
+        /// The input, in words.
+        pub input: String,
+        /// What it gave then, in words.
+        pub recorded: String,
+        /// What it gives now, in words.
+        pub folded: String,
+    }
+
     /// Of `SessionOutput`.
     pub struct OutputParams {
         /// Which.
