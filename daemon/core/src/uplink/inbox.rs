@@ -77,7 +77,7 @@ pub(super) struct Inbox {
     bytes: usize,
     delivering: bool,
     deliver_at: Option<u64>,
-    /// Something may have been missed.
+    /// Something may have been missed that no page asked for so far need have.
     stale: bool,
     fetching: bool,
     /// The highest number the server has named.
@@ -139,7 +139,8 @@ impl Inbox {
             self.short_of_it = 0;
             self.backoff.clear();
         }
-        self.stale = !(last && all);
+        // What was missed while the page was on its way is not on it: that stays to be asked for.
+        self.stale |= !(last && all);
         self.look_at = Some(now + LOOK_EVERY_MS);
         if !self.stale && self.newest() < self.named {
             // The page may be older than what was pushed; or the server names numbers it does not have.
@@ -182,6 +183,7 @@ impl Inbox {
             return None;
         }
         self.fetching = true;
+        self.stale = false;
         Some(self.newest())
     }
 

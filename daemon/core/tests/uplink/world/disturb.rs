@@ -64,7 +64,7 @@ impl World {
         self.seen(id)
     }
 
-    fn phone_message(&mut self, id: SessionId) {
+    pub(super) fn phone_message(&mut self, id: SessionId) {
         let gap = u64::from(self.rng.per_mille(100)) * 3;
         self.phone_writes += 1;
         let local_id = format!("phone-{}", self.phone_writes);
@@ -83,7 +83,7 @@ impl World {
         if ear == 0 || self.half_open {
             return;
         }
-        if !self.calm && self.rng.per_mille(50) {
+        if !self.calm && self.loses_pushes && self.rng.per_mille(50) {
             self.counts.lost += 1;
             return;
         }

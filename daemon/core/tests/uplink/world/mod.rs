@@ -104,6 +104,8 @@ pub(crate) struct World {
     locals: BTreeMap<SessionId, Local>,
     in_flight: BTreeSet<SessionId>,
     phone_writes: u64,
+    /// Pushes may be lost without anybody noticing. Where they are not, no message may wait for the next look.
+    loses_pushes: bool,
     calm: bool,
     ears: u64,
     effects: u64,
@@ -131,6 +133,7 @@ fn is_unwelcome(local_id: &str) -> bool {
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
+        let loses_pushes = rng.per_mille(500);
         let sessions = 1 + rng.below(3);
         let locals = (0..sessions)
             .map(|n| {
@@ -162,6 +165,7 @@ impl World {
             locals,
             in_flight: BTreeSet::new(),
             phone_writes: 0,
+            loses_pushes,
             calm: false,
             ears: 0,
             effects: 0,
@@ -178,9 +182,12 @@ impl World {
             let until = self.now + self.rng.below(3_000);
             self.advance(until)?;
         }
-        self.calm = true;
         self.server_up = true;
         self.token_good = true;
+        if !self.loses_pushes {
+            self.write_while_it_comes_back()?;
+        }
+        self.calm = true;
         if self.half_open {
             self.break_connection("found out")?;
         }
@@ -188,8 +195,13 @@ impl World {
         if self.uplink.as_ref().is_some_and(|uplink| uplink.view().state == UplinkState::Refused) {
             self.crash()?;
         }
-        let until = self.now + 600_000;
-        self.advance(until)?;
+        let began = self.now;
+        if !self.loses_pushes {
+            // Shorter than from one look to the next.
+            self.advance(began + 240_000)?;
+            self.check()?;
+        }
+        self.advance(began + 600_000)?;
         self.check()?;
         let before = self.effects;
         let until = self.now + 60_000;
@@ -198,6 +210,22 @@ impl World {
         // The machine every 20 s, each session every 10 or 45 s.
         let most = 4 + 7 * self.locals.len() as u64;
         if idle > most { Err(format!("{idle} effects in an idle minute")) } else { Ok(()) }
+    }
+
+    /// The last messages are written in the moment in which the connection is made anew: neither pushed nor in a page that is
+    /// on its way.
+    fn write_while_it_comes_back(&mut self) -> Result<(), String> {
+        self.break_connection("the last cut")?;
+        let until = self.now + 120_000;
+        while self.connection == 0 && self.now < until {
+            self.advance(self.now + 10)?;
+        }
+        for id in self.locals.keys().copied().collect::<Vec<_>>() {
+            let after = self.rng.below(400);
+            self.advance(self.now + after)?;
+            self.phone_message(id);
+        }
+        Ok(())
     }
 
     fn facts(&self, id: SessionId) -> Box<Facts> {
