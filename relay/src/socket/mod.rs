@@ -102,7 +102,12 @@ struct Login {
     app_state: Option<String>,
 }
 
-fn log_in(shared: &Shared, login: &str, closing: &CancellationToken) -> Result<Arc<Peer>, &'static str> {
+fn log_in(
+    shared: &Shared,
+    sid: &str,
+    login: &str,
+    closing: &CancellationToken,
+) -> Result<Arc<Peer>, &'static str> {
     let login: Login = serde_json::from_str(login).map_err(|_| "Missing authentication token")?;
     let token = login.token.ok_or("Missing authentication token")?;
     let fits = |id: &String| !id.is_empty() && id.len() <= ID_MAX;
@@ -122,6 +127,8 @@ fn log_in(shared: &Shared, login: &str, closing: &CancellationToken) -> Result<A
     let limits = &shared.config.limits;
     let peer =
         Arc::new(Peer::new(shared.next_socket(), account, scope, watching, limits.outbox, closing.clone()));
+    // First of all: from the next line on, anything may be said to it, and a client takes nothing before this.
+    peer.send(packet::connected(sid).into());
     if shared.hub.join(Arc::clone(&peer), limits.sockets_per_account) {
         Ok(peer)
     } else {
@@ -152,7 +159,7 @@ async fn serve(shared: Arc<Shared>, socket: WebSocket, closing: CancellationToke
     };
     let Some(Message::Text(login)) = login else { return };
     let Ok(Packet::Connect(login)) = packet::parse(&login) else { return };
-    let peer = match log_in(&shared, login, &closing) {
+    let peer = match log_in(&shared, &sid, login, &closing) {
         Ok(peer) => peer,
         Err(why) => {
             tracing::debug!(why, "a socket was refused");
@@ -166,7 +173,6 @@ async fn serve(shared: Arc<Shared>, socket: WebSocket, closing: CancellationToke
         }
     };
     tracing::debug!(socket = peer.number, scope = ?peer.scope, "a socket joined");
-    peer.send(packet::connected(&sid).into());
     let writing = tokio::spawn(write(Arc::clone(&peer), sink, rules.ping_interval, rules.ping_timeout));
     if let Scope::Machine(id) = &peer.scope
         && let Err(why) = shared.alive(&peer, Kind::Machine, id.clone(), false).await
