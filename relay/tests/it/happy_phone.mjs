@@ -6,7 +6,7 @@
 import { createRequire } from 'node:module';
 import { spawn } from 'node:child_process';
 import { createCipheriv, createDecipheriv, randomBytes, randomUUID } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 
 const [relay, happy, home, work] = process.argv.slice(2);
@@ -92,8 +92,9 @@ async function main() {
     publicKey: base64(terminal), response: base64([...ephemeral.publicKey, ...nonce, ...answer]),
   }, token);
   await until('the key file', () => existsSync(path.join(home, 'access.key')));
+  // It writes more than the key: a login ended here would leave a machine without a name.
+  await until('the end of the login', () => login.exitCode !== null);
   step('pairing');
-  login.kill();
 
   // Its daemon.
   const daemon = spawn(process.execPath, ['--no-warnings', '--no-deprecation', `${happy}/dist/index.mjs`, 'daemon', 'start-sync'], { env: environment, stdio: 'ignore' });
@@ -184,7 +185,14 @@ async function main() {
 
 main().then(
   () => process.exitCode = 0,
-  (why) => { console.log(`failed: ${why.stack}`); process.exitCode = 1; },
+  (why) => {
+    console.log(`failed: ${why.stack}`);
+    const logs = path.join(home, 'logs');
+    for (const name of existsSync(logs) ? readdirSync(logs) : []) {
+      console.log(`-- the end of ${name}:\n${readFileSync(path.join(logs, name), 'utf8').slice(-3000)}`);
+    }
+    process.exitCode = 1;
+  },
 ).finally(() => {
   for (const child of children) child.kill();
   process.exit();
