@@ -200,18 +200,17 @@ impl Step {
                 self.s.record.last_seq = renumber(&mut events, log_seq);
             }
         }
-        if self.forget {
-            events.clear();
-        }
+        // What is forgotten with the session is not written first; it is kept until it is known to be forgotten.
+        let appended: &[Event] = if self.forget { &[] } else { &events };
         let last_seq = self.s.record.last_seq;
         save = !self.forget
             && (save || (storing && last_seq - self.s.store.saved_seq.min(last_seq) >= SAVE_EVERY));
 
-        let mut out = Vec::with_capacity(events.len() + self.acts.len() + self.says.len() + 2);
-        if let Some(record) = self.s.store.ahead.clone().filter(|_| !events.is_empty()) {
+        let mut out = Vec::with_capacity(appended.len() + self.acts.len() + self.says.len() + 2);
+        if let Some(record) = self.s.store.ahead.clone().filter(|_| !appended.is_empty()) {
             out.push(Effect::Save(record));
         }
-        out.extend(events.iter().cloned().map(Effect::Append));
+        out.extend(appended.iter().cloned().map(Effect::Append));
         if save {
             out.push(Effect::Save(Box::new(self.s.record.clone())));
             self.s.store.saved_seq = last_seq;

@@ -33,7 +33,8 @@ pub(super) struct Line {
 pub(super) struct Mind {
     pub(super) control: Option<Control>,
     pub(super) ready: bool,
-    ready_at: u64,
+    /// When it gets ready; none: never.
+    ready_at: Option<u64>,
     /// What it is going to say, a line each.
     script: VecDeque<Vec<AgentEvent>>,
     /// The request it waits for.
@@ -61,11 +62,11 @@ fn record(key: Option<String>, body: RecordBody) -> AgentEvent {
 
 impl Mind {
     pub(super) fn new(control: Option<Control>, now: u64, calm: bool, rng: &mut Rng) -> Self {
-        let mut mind = Self { control, ready_at: now + rng.below(200), ..Self::default() };
-        mind.single = now % 10 < 3;
+        let mut mind = Self { control, ready_at: Some(now + rng.below(200)), ..Self::default() };
+        mind.single = rng.per_mille(300);
         if !calm && rng.per_mille(60) {
             // It hangs.
-            mind.ready_at = now + 20_000;
+            mind.ready_at = Some(now + 20_000);
         }
         mind
     }
@@ -74,13 +75,13 @@ impl Mind {
     pub(super) fn is_due(&self, now: u64) -> bool {
         match self.control {
             None => false,
-            Some(Control::Remote) if !self.ready => self.ready_at <= now,
+            Some(Control::Remote) if !self.ready => self.ready_at.is_some_and(|at| at <= now),
             Some(_) => !self.script.is_empty() && self.asking.is_none(),
         }
     }
 
     pub(super) fn next_at(&self) -> Option<u64> {
-        (self.control == Some(Control::Remote) && !self.ready).then_some(self.ready_at)
+        self.ready_at.filter(|_| self.control == Some(Control::Remote) && !self.ready)
     }
 
     /// The next line, and where it is written.
@@ -88,7 +89,7 @@ impl Mind {
         let source = if self.control == Some(Control::Remote) { Source::Stream } else { Source::Transcript };
         if self.control == Some(Control::Remote) && !self.ready {
             if !calm && rng.per_mille(150) {
-                self.ready_at = u64::MAX;
+                self.ready_at = None;
                 let refusal = Refusal::new(Code::StartFailed, "it cannot serve", "not logged in");
                 return (Source::Status, vec![AgentEvent::Unable { refusal }]);
             }

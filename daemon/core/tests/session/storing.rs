@@ -104,3 +104,21 @@ fn a_stop_that_cannot_be_stored_still_ends_the_processes() {
     let (_, effects) = step(s, 200, full(3));
     assert_eq!(refused(&effects), [(2, Code::Storage)]);
 }
+
+/// What the store refused is on record once it can be, also when somebody tried to remove the session meanwhile.
+#[test]
+fn a_removal_that_is_refused_forgets_nothing_of_what_was_not_stored() {
+    let s = running(RestartPolicy::Never, PLAIN);
+    let (s, _) = step(s, 100, exited(1, Exit::Code(0), 0));
+    let (s, _) = step(s, 100, full(3));
+    let (s, _) = step(s, 101, gone(None, true));
+    let (s, _) = step(s, 101, full(3));
+    let (s, effects) = step(s, 102, asked(2, Command::Remove));
+    assert!(matches!(effects[0], Effect::Forget), "nothing is written of what goes: {effects:?}");
+    let (s, effects) = step(s, 102, full(3));
+    assert_eq!(refused(&effects), [(2, Code::Storage)]);
+    let (_, effects) = again(s);
+    let has_ended =
+        |e: &Effect| matches!(e, Effect::Append(Event { seq: 4, body: EventBody::Exited { .. }, .. }));
+    assert!(has_ended(&effects[0]), "{effects:?}");
+}
