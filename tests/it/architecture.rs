@@ -286,6 +286,19 @@ fn only_the_registry_names_a_concrete_adapter() {
     }
 }
 
+/// The table of what the session's state machine must do names the tests that hold it.
+#[test]
+fn the_rows_of_the_session_have_tests() {
+    let all: String = sources(".").into_iter().map(|(_, text)| text).collect();
+    let page = std::fs::read_to_string(workspace().join("daemon/core/tests/session/main.rs")).unwrap();
+    let rows: Vec<&str> =
+        page.lines().filter(|line| line.starts_with("//! | ") && line.contains('`')).collect();
+    assert!(rows.len() >= 36, "twenty rows and sixteen rules: {rows:?}");
+    for test in rows.iter().flat_map(|row| row.split('`').skip(1).step_by(2)) {
+        assert!(all.contains(&format!("fn {test}()")), "the session's table names {test}, which is no test");
+    }
+}
+
 #[test]
 fn nothing_is_left_unfinished() {
     for (path, text) in sources(".") {

@@ -6,7 +6,7 @@ use delight_core::testing::table::{asked, fresh_record, happened, running, step}
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::{Exit, Phase, RestartPolicy};
 
-use crate::{PLAIN, answers, ended, exited, gone, has_launch, holder_up, refused, signals, starts, up};
+use crate::{PLAIN, answers, ended, exited, gone, has_launch, holder_up, refused, signals, starts, stop, up};
 
 #[test]
 fn spawn_is_on_record_before_its_runner_starts() {
@@ -23,6 +23,20 @@ fn spawn_is_on_record_before_its_runner_starts() {
     let [(1, Ok(view))] = answers(&effects)[..] else { panic!("{effects:?}") };
     assert_eq!((view.phase, view.pid), (Phase::Running, Some(77)));
     assert_eq!(s.deadline(), None);
+}
+
+/// A start may take its whole time; what is asked and heard meanwhile is served as it comes.
+#[test]
+fn a_start_under_way_stalls_nobody() {
+    let s = Session::new(fresh_record(RestartPolicy::Never), PLAIN);
+    let (s, _) = step(s, 0, asked(1, Command::Start));
+    let wait = Command::Wait { phases: vec![Phase::Starting], activity: Vec::new(), timeout_ms: None };
+    let (s, effects) = step(s, 14_000, asked(2, wait));
+    assert!(matches!(answers(&effects)[..], [(2, Ok(_))]), "{effects:?}");
+    let (s, effects) = step(s, 14_001, asked(3, Command::Rename { name: "build".parse().ok() }));
+    assert!(matches!(answers(&effects)[..], [(3, Ok(view))] if view.phase == Phase::Starting));
+    let (_, effects) = step(s, 14_002, asked(4, stop(false)));
+    assert_eq!(answers(&effects).len(), 2, "the start and the stop: {effects:?}");
 }
 
 #[test]

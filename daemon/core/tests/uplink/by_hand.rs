@@ -85,15 +85,10 @@ impl Table {
     }
 
     fn seen(&mut self, live: bool, thinking: bool) -> Vec<Effect> {
-        let facts = Facts {
-            live,
-            agent: false,
-            thinking,
-            control: None,
-            last_seq: 0,
-            metadata: object(json!({"path": "/"})),
-            agent_state: object(json!({"requests": {}})),
-        };
+        self.hear(Facts { thinking, ..facts(live, 0) })
+    }
+
+    fn hear(&mut self, facts: Facts) -> Vec<Effect> {
         self.give(Input::Seen { id: id(), facts: Box::new(facts), stored: None })
     }
 
@@ -112,6 +107,19 @@ impl Table {
 
 fn id() -> SessionId {
     SessionId::from_random([5; 10])
+}
+
+/// A session without an agent whose log ends with this event.
+fn facts(live: bool, last_seq: u64) -> Facts {
+    Facts {
+        live,
+        agent: false,
+        thinking: false,
+        control: None,
+        last_seq,
+        metadata: object(json!({"path": "/"})),
+        agent_state: object(json!({"requests": {}})),
+    }
 }
 
 #[test]
@@ -280,16 +288,7 @@ fn signs_of_life_say_who_drives() {
         [(Some(Control::Local), Some("local")), (Some(Control::Remote), Some("remote")), (None, None)]
     {
         let mut table = Table::online();
-        let facts = Facts {
-            live: true,
-            agent: control.is_some(),
-            thinking: false,
-            control,
-            last_seq: 0,
-            metadata: object(json!({"path": "/"})),
-            agent_state: object(json!({"requests": {}})),
-        };
-        let _ = table.give(Input::Seen { id: id(), facts: Box::new(facts), stored: None });
+        let _ = table.hear(Facts { agent: control.is_some(), control, ..facts(true, 0) });
         let effects = table.registered();
         let said = effects.iter().find_map(|effect| match effect {
             Effect::SessionAlive { mode, .. } => Some(*mode),
@@ -329,16 +328,7 @@ fn a_server_that_has_lost_a_session_is_told_everything_again() {
     let mut table = Table::online();
     let _ = table.seen(true, false);
     let _ = table.registered();
-    let facts = Facts {
-        live: true,
-        agent: false,
-        thinking: false,
-        control: None,
-        last_seq: 7,
-        metadata: object(json!({"path": "/"})),
-        agent_state: object(json!({"requests": {}})),
-    };
-    let effects = table.give(Input::Seen { id: id(), facts: Box::new(facts), stored: None });
+    let effects = table.hear(facts(true, 7));
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Post { after: 0, .. })), "{effects:?}");
     let _ = table.give(Input::Posted { id: id(), through: 7, notices: 0, completed: None });
     let _ = table.give(Input::FetchFailed { id: id(), fault: Fault::Unknown, random: 0 });
@@ -354,6 +344,34 @@ fn a_server_that_has_lost_a_session_is_told_everything_again() {
     };
     let effects = table.give(Input::Registered { id: id(), row: Box::new(row) });
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Post { after: 0, .. })), "{effects:?}");
+}
+
+/// The row "server connected": whatever could not be said before is said at once, however long its next try was to wait.
+#[test]
+fn a_new_connection_tells_states_and_events_at_once() {
+    let mut table = Table::online();
+    let _ = table.hear(facts(true, 0));
+    let _ = table.registered();
+    let named = |facts| Facts { metadata: object(json!({"path": "/", "name": "n"})), ..facts };
+    let asks = |facts| Facts { agent_state: object(json!({"requests": {"r": 1}})), ..facts };
+    let told = |effects: &[Effect]| {
+        let metadata = |e: &Effect| matches!(e, Effect::Update { slot: Slot::SessionMetadata(_), .. });
+        let state = |e: &Effect| matches!(e, Effect::Update { slot: Slot::AgentState(_), .. });
+        let events = |e: &Effect| matches!(e, Effect::Post { after: 0, .. });
+        (effects.iter().any(metadata), effects.iter().any(state), effects.iter().any(events))
+    };
+    let effects = table.hear(named(asks(facts(true, 3))));
+    assert_eq!(told(&effects), (true, true, true), "{effects:?}");
+    for slot in [Slot::SessionMetadata(id()), Slot::AgentState(id())] {
+        let effects = table.give(Input::Updated { slot, outcome: UpdateOutcome::Failed, random: u64::MAX });
+        assert_eq!(told(&effects), (false, false, false), "it waits: {effects:?}");
+    }
+    let _ = table.give(Input::PostFailed { id: id(), fault: Fault::After(60_000), random: 0 });
+    let _ = table.down(Fault::Later, 0);
+    let (_, effects) = table.tick();
+    assert_eq!(told(&effects), (false, false, false), "there is nobody to tell: {effects:?}");
+    let effects = table.up(2);
+    assert_eq!(told(&effects), (true, true, true), "{effects:?}");
 }
 
 /// The row "server disconnected": a flag, and everything local goes on.
@@ -390,17 +408,6 @@ fn a_server_that_is_away_is_a_flag_and_messages_it_brought_are_still_delivered()
 #[test]
 fn a_cursor_beyond_the_log_goes_on_with_what_comes() {
     let mut table = Table::online();
-    let facts = |last_seq| {
-        Box::new(Facts {
-            live: true,
-            agent: false,
-            thinking: false,
-            control: None,
-            last_seq,
-            metadata: object(json!({"path": "/"})),
-            agent_state: object(json!({"requests": {}})),
-        })
-    };
     let stored = Stored {
         server_id: Some(Id::cut("s")),
         sent: 50,
@@ -409,8 +416,9 @@ fn a_cursor_beyond_the_log_goes_on_with_what_comes() {
         ended: false,
         shortened: Shortened::default(),
     };
-    let _ = table.give(Input::Seen { id: id(), facts: facts(10), stored: Some(Box::new(stored)) });
+    let found = Box::new(facts(true, 10));
+    let _ = table.give(Input::Seen { id: id(), facts: found, stored: Some(Box::new(stored)) });
     let _ = table.registered();
-    let effects = table.give(Input::Seen { id: id(), facts: facts(12), stored: None });
+    let effects = table.hear(facts(true, 12));
     assert!(effects.iter().any(|e| matches!(e, Effect::Post { after: 10, .. })), "{effects:?}");
 }
