@@ -13,7 +13,7 @@ use crate::hub::Hub;
 use crate::limit::Limiter;
 use crate::presence::{Heard, Key, Kind, Presence, State, Voucher};
 use crate::socket::peer::Peer;
-use crate::store::{Store, StoreError, Write, machine, session};
+use crate::store::{Store, StoreError, Write, machine, object, session};
 use crate::token::Tokens;
 use crate::update::{Ephemeral, Publication, Recipients};
 
@@ -64,11 +64,7 @@ impl Shared {
 
     /// Reads who was present when the relay last ran.
     pub(crate) async fn restore_presence(&self) -> Result<(), StoreError> {
-        let (sessions, machines) =
-            self.store.read(|db| Ok((session::all_active(db)?, machine::all_active(db)?))).await?;
-        let key = |kind| move |(account, id)| Key { account, kind, id };
-        let keys =
-            sessions.into_iter().map(key(Kind::Session)).chain(machines.into_iter().map(key(Kind::Machine)));
+        let keys = self.store.read(object::all_active).await?;
         self.presence().restore(keys, Instant::now());
         Ok(())
     }
@@ -95,11 +91,7 @@ impl Shared {
             Heard::Unknown => {
                 let presence = Arc::clone(&self.presence);
                 let look_up = move |write: &mut Write<'_>| {
-                    let ours = match key.kind {
-                        Kind::Session => session::exists(write.db, &key.account, &key.id)?,
-                        Kind::Machine => machine::exists(write.db, &key.account, &key.id)?,
-                    };
-                    if ours {
+                    if object::exists(write.db, key.kind, &key.account, &key.id)? {
                         lock(&presence).admit(key.clone(), Some(from), thinking, Instant::now());
                         save(write, &presence, &key)?;
                     }
@@ -116,7 +108,7 @@ impl Shared {
         let presence = Arc::clone(&self.presence);
         self.store
             .write(move |write| {
-                let ours = session::exists(write.db, &key.account, &key.id)?;
+                let ours = object::exists(write.db, key.kind, &key.account, &key.id)?;
                 if ours {
                     lock(&presence).end(&key, Instant::now());
                     save(write, &presence, &key)?;
@@ -212,11 +204,7 @@ fn save(write: &mut Write<'_>, presence: &Mutex<Presence>, key: &Key) -> Result<
     let State { active, thinking, heard } = lock(presence).state(key);
     let ago = |heard: Instant| i64::try_from(heard.elapsed().as_millis()).unwrap_or(0);
     let heard_at = heard.map(|heard| write.now - ago(heard));
-    let active_at = match key.kind {
-        Kind::Session => session::set_active(write, &key.account, &key.id, active, heard_at)?,
-        Kind::Machine => machine::set_active(write, &key.account, &key.id, active, heard_at)?,
-    };
-    if let Some(active_at) = active_at {
+    if let Some(active_at) = object::set_active(write, key, active, heard_at)? {
         write.tell(activity(key, active, thinking, active_at)?);
     }
     Ok(())

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -45,10 +44,7 @@ pub(super) async fn create(
         .await?;
     match machine {
         Some(machine) => Ok(Json(json!({ "machine": machine }))),
-        None => Err(Refused::new(
-            StatusCode::INSUFFICIENT_STORAGE,
-            format!("the account has {machines_max} machines, as many as it may: delete some"),
-        )),
+        None => Err(Refused::full("machines", machines_max)),
     }
 }
 

@@ -10,9 +10,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::request::{self, Account, Body, Refused, Reply};
+use crate::presence;
 use crate::shared::Shared;
-use crate::store::push_token;
-use crate::store::session;
+use crate::store::{object, push_token};
 use crate::update::{Ephemeral, Publication, Recipients};
 
 #[derive(Deserialize)]
@@ -51,7 +51,7 @@ pub(super) async fn event(
     let tokens = shared
         .store
         .write(move |write| {
-            if !session::exists(write.db, &account, &id)? {
+            if !object::exists(write.db, presence::Kind::Session, &account, &id)? {
                 return Ok(None);
             }
             let body = Ephemeral::SessionEvent {

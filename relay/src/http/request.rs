@@ -48,6 +48,11 @@ impl Refused {
     pub(crate) fn absent(error: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, error)
     }
+
+    pub(crate) fn full(what: &str, max: u64) -> Self {
+        let error = format!("the account has {max} {what}, as many as it may: delete some");
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, error)
+    }
 }
 
 impl From<StoreError> for Refused {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -122,10 +121,7 @@ pub(super) async fn create(
         .await?;
     match created {
         Some((session, _)) => Ok(Json(json!({ "session": old(session) }))),
-        None => Err(Refused::new(
-            StatusCode::INSUFFICIENT_STORAGE,
-            format!("the account has {sessions_max} sessions, as many as it may: delete some"),
-        )),
+        None => Err(Refused::full("sessions", sessions_max)),
     }
 }
 

@@ -20,7 +20,8 @@ use super::peer::Peer;
 use crate::clock;
 use crate::presence::Kind;
 use crate::shared::Shared;
-use crate::store::{StoreError, access_key, machine, session};
+use crate::store::object::Field;
+use crate::store::{StoreError, access_key};
 use crate::update::{Publication, Recipients};
 
 /// Longest id or key a client may name.
@@ -104,10 +105,10 @@ impl<'a> Event<'a> {
                 }
                 None => self.misunderstood(name),
             },
-            "update-metadata" => self.update_session(session::Field::Metadata).await,
-            "update-state" => self.update_session(session::Field::AgentState).await,
-            "machine-update-metadata" => self.update_machine(machine::Field::Metadata).await,
-            "machine-update-state" => self.update_machine(machine::Field::DaemonState).await,
+            "update-metadata" => self.update(name, Field::SessionMetadata).await,
+            "update-state" => self.update(name, Field::AgentState).await,
+            "machine-update-metadata" => self.update(name, Field::MachineMetadata).await,
+            "machine-update-state" => self.update(name, Field::DaemonState).await,
             "usage-report" => self.usage().await,
             "rpc-register" | "rpc-unregister" => self.register(name),
             "rpc-call" => self.call(),

@@ -3,7 +3,8 @@
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use super::{StoreError, Versioned, Write, machine, optional, session};
+use super::{StoreError, Versioned, Write, object, optional};
+use crate::presence::Kind;
 
 /// A key as the wire spells it.
 #[derive(Debug, Serialize)]
@@ -22,7 +23,8 @@ pub(crate) fn get(
     session: &str,
     machine: &str,
 ) -> Result<Option<Option<AccessKey>>, StoreError> {
-    if !session::exists(db, account, session)? || !machine::exists(db, account, machine)? {
+    let ours = |kind, id| object::exists(db, kind, account, id);
+    if !ours(Kind::Session, session)? || !ours(Kind::Machine, machine)? {
         return Ok(None);
     }
     optional(

@@ -3,7 +3,8 @@
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
-use super::{StoreError, Versioned, Write, bounded, optional};
+use super::{StoreError, Write, bounded, object, optional};
+use crate::presence::Kind;
 use crate::update::{self, Body, Recipients};
 
 /// A machine as the wire spells it.
@@ -43,13 +44,6 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Machine> {
     })
 }
 
-/// Whether this machine is this account's.
-pub(crate) fn exists(db: &Connection, account: &str, id: &str) -> Result<bool, StoreError> {
-    Ok(db
-        .prepare_cached("SELECT 1 FROM machines WHERE account = ?1 AND id = ?2")?
-        .exists(params![account, id])?)
-}
-
 /// One machine.
 pub(crate) fn get(db: &Connection, account: &str, id: &str) -> Result<Option<Machine>, StoreError> {
     optional(
@@ -86,11 +80,7 @@ pub(crate) fn create(
     if let Some(machine) = get(write.db, account, &new.id)? {
         return Ok(Some(machine));
     }
-    let there: i64 = write
-        .db
-        .prepare_cached("SELECT count(*) FROM machines WHERE account = ?1")?
-        .query_row([account], |row| row.get(0))?;
-    if there.unsigned_abs() >= machines_max {
+    if object::is_full(write.db, Kind::Machine, account, machines_max)? {
         return Ok(None);
     }
     let machine = write
@@ -118,79 +108,6 @@ pub(crate) fn create(
     let body = Body::UpdateMachine { machine_id: &machine.id, metadata: Some(metadata), daemon_state: None };
     write.announce(account, Recipients::Machine(machine.id.clone()), &body)?;
     Ok(Some(machine))
-}
-
-/// Which of a machine's two versioned values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Field {
-    Metadata,
-    DaemonState,
-}
-
-/// Replaces one value if it still has the expected version.
-pub(crate) fn replace(
-    write: &mut Write<'_>,
-    account: &str,
-    id: &str,
-    field: Field,
-    value: &str,
-    expected: i64,
-) -> Result<Versioned, StoreError> {
-    let (read, change) = match field {
-        Field::Metadata => (
-            "SELECT metadata, metadata_version FROM machines WHERE account = ?1 AND id = ?2",
-            "UPDATE machines SET metadata = ?3, metadata_version = ?4, updated_at = ?5
-             WHERE account = ?1 AND id = ?2",
-        ),
-        Field::DaemonState => (
-            "SELECT daemon_state, daemon_state_version FROM machines WHERE account = ?1 AND id = ?2",
-            "UPDATE machines SET daemon_state = ?3, daemon_state_version = ?4, updated_at = ?5
-             WHERE account = ?1 AND id = ?2",
-        ),
-    };
-    let current: Option<(Option<String>, i64)> = optional(
-        write.db.prepare_cached(read)?.query_row(params![account, id], |row| Ok((row.get(0)?, row.get(1)?))),
-    )?;
-    let Some((current, version)) = current else { return Ok(Versioned::Absent) };
-    if version != expected {
-        return Ok(Versioned::Mismatch { version, value: current });
-    }
-    let version = expected + 1;
-    write.db.prepare_cached(change)?.execute(params![account, id, value, version, write.now])?;
-    let told = Some(update::Versioned { value: Some(value), version });
-    let body = match field {
-        Field::Metadata => Body::UpdateMachine { machine_id: id, metadata: told, daemon_state: None },
-        Field::DaemonState => Body::UpdateMachine { machine_id: id, metadata: None, daemon_state: told },
-    };
-    write.announce(account, Recipients::Machine(id.to_owned()), &body)?;
-    Ok(Versioned::Done(version))
-}
-
-/// Records whether a machine is present, and when it was last heard of, where that is known. Returns what now stands
-/// there; `None`: there is no such machine.
-pub(crate) fn set_active(
-    write: &Write<'_>,
-    account: &str,
-    id: &str,
-    active: bool,
-    heard_at: Option<i64>,
-) -> Result<Option<i64>, StoreError> {
-    optional(
-        write
-            .db
-            .prepare_cached(
-                "UPDATE machines SET active = ?3, active_at = coalesce(?4, active_at)
-                 WHERE account = ?1 AND id = ?2 RETURNING active_at",
-            )?
-            .query_row(params![account, id, active, heard_at], |row| row.get(0)),
-    )
-}
-
-/// Everything that counts as present, of all accounts: read once at start.
-pub(crate) fn all_active(db: &Connection) -> Result<Vec<(String, String)>, StoreError> {
-    let mut query = db.prepare("SELECT account, id FROM machines WHERE active = 1")?;
-    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
-    Ok(rows)
 }
 
 /// Forgets a machine and its access keys; its sessions stay. `false`: there is no such machine.

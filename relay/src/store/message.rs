@@ -3,8 +3,9 @@
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
-use super::{StoreError, Write, optional, session};
+use super::{StoreError, Write, object, optional};
 use crate::ids;
+use crate::presence::Kind;
 use crate::update::{Body, Recipients};
 
 /// Most bytes of content in one page. A page that reaches it is short and says that there is more.
@@ -70,7 +71,7 @@ pub(crate) fn store(
     batch: Vec<New>,
     sender: Option<u64>,
 ) -> Result<Option<Vec<Receipt>>, StoreError> {
-    if !session::exists(write.db, account, session)? {
+    if !object::exists(write.db, Kind::Session, account, session)? {
         return Ok(None);
     }
     let mut receipts: Vec<Receipt> = Vec::with_capacity(batch.len());
@@ -160,7 +161,7 @@ pub(crate) fn page(
     part: Part,
     limit: usize,
 ) -> Result<Option<(Vec<Message>, bool)>, StoreError> {
-    if !session::exists(db, account, session)? {
+    if !object::exists(db, Kind::Session, account, session)? {
         return Ok(None);
     }
     let (query, bound) = match part {

@@ -12,6 +12,7 @@ pub(crate) mod account;
 pub(crate) mod kv;
 pub(crate) mod machine;
 pub(crate) mod message;
+pub(crate) mod object;
 pub(crate) mod pairing;
 pub(crate) mod push_token;
 mod schema;

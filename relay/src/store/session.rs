@@ -3,9 +3,10 @@
 use rusqlite::{Connection, Row, params};
 use serde::Serialize;
 
-use super::{StoreError, Versioned, Write, bounded, optional};
+use super::{StoreError, Write, bounded, object, optional};
 use crate::ids;
-use crate::update::{self, Body, Recipients};
+use crate::presence::Kind;
+use crate::update::{Body, Recipients};
 
 /// A session as the wire spells it.
 #[derive(Debug, Clone, Serialize)]
@@ -44,13 +45,6 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<Session> {
     })
 }
 
-/// Whether this session is this account's. Everything that takes a session id from outside asks this first.
-pub(crate) fn exists(db: &Connection, account: &str, id: &str) -> Result<bool, StoreError> {
-    Ok(db
-        .prepare_cached("SELECT 1 FROM sessions WHERE id = ?1 AND account = ?2")?
-        .exists(params![id, account])?)
-}
-
 /// What to make a session with.
 pub(crate) struct New {
     pub(crate) tag: String,
@@ -76,11 +70,7 @@ pub(crate) fn create(
     if let Some(session) = found {
         return Ok(Some((session, false)));
     }
-    let there: i64 = write
-        .db
-        .prepare_cached("SELECT count(*) FROM sessions WHERE account = ?1")?
-        .query_row([account], |row| row.get(0))?;
-    if there.unsigned_abs() >= sessions_max {
+    if object::is_full(write.db, Kind::Session, account, sessions_max)? {
         return Ok(None);
     }
     let id = ids::row(write.now)?;
@@ -143,82 +133,9 @@ fn list(db: &Connection, query: &str, values: &[&dyn rusqlite::ToSql]) -> Result
     })
 }
 
-/// Which of a session's two versioned values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Field {
-    Metadata,
-    AgentState,
-}
-
-/// Replaces one value if it still has the expected version.
-pub(crate) fn replace(
-    write: &mut Write<'_>,
-    account: &str,
-    id: &str,
-    field: Field,
-    value: Option<&str>,
-    expected: i64,
-) -> Result<Versioned, StoreError> {
-    let (read, change) = match field {
-        Field::Metadata => (
-            "SELECT metadata, metadata_version FROM sessions WHERE id = ?1 AND account = ?2",
-            "UPDATE sessions SET metadata = ?3, metadata_version = ?4, updated_at = ?5
-             WHERE id = ?1 AND account = ?2",
-        ),
-        Field::AgentState => (
-            "SELECT agent_state, agent_state_version FROM sessions WHERE id = ?1 AND account = ?2",
-            "UPDATE sessions SET agent_state = ?3, agent_state_version = ?4, updated_at = ?5
-             WHERE id = ?1 AND account = ?2",
-        ),
-    };
-    let current: Option<(Option<String>, i64)> = optional(
-        write.db.prepare_cached(read)?.query_row(params![id, account], |row| Ok((row.get(0)?, row.get(1)?))),
-    )?;
-    let Some((current, version)) = current else { return Ok(Versioned::Absent) };
-    if version != expected {
-        return Ok(Versioned::Mismatch { version, value: current });
-    }
-    let version = expected + 1;
-    write.db.prepare_cached(change)?.execute(params![id, account, value, version, write.now])?;
-    let told = Some(update::Versioned { value, version });
-    let body = match field {
-        Field::Metadata => Body::UpdateSession { id, metadata: told, agent_state: None },
-        Field::AgentState => Body::UpdateSession { id, metadata: None, agent_state: told },
-    };
-    write.announce(account, Recipients::Session(id.to_owned()), &body)?;
-    Ok(Versioned::Done(version))
-}
-
-/// Records whether a session is present, and when it was last heard of, where that is known. Returns what now stands
-/// there; `None`: there is no such session.
-pub(crate) fn set_active(
-    write: &Write<'_>,
-    account: &str,
-    id: &str,
-    active: bool,
-    heard_at: Option<i64>,
-) -> Result<Option<i64>, StoreError> {
-    optional(
-        write
-            .db
-            .prepare_cached(
-                "UPDATE sessions SET active = ?3, active_at = coalesce(?4, active_at)
-                 WHERE id = ?1 AND account = ?2 RETURNING active_at",
-            )?
-            .query_row(params![id, account, active, heard_at], |row| row.get(0)),
-    )
-}
-
-/// Everything that counts as present, of all accounts: read once at start.
-pub(crate) fn all_active(db: &Connection) -> Result<Vec<(String, String)>, StoreError> {
-    let mut query = db.prepare("SELECT account, id FROM sessions WHERE active = 1")?;
-    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
-    Ok(rows)
-}
-
 /// Deletes a session with its messages and keys. `false`: there is no such session.
 pub(crate) fn delete(write: &mut Write<'_>, account: &str, id: &str) -> Result<bool, StoreError> {
-    if !exists(write.db, account, id)? {
+    if !object::exists(write.db, Kind::Session, account, id)? {
         return Ok(false);
     }
     write.db.execute("DELETE FROM messages WHERE session = ?1", [id])?;

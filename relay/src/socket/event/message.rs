@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::{Event, NAME_MAX, complain, reply};
-use crate::store::{StoreError, message, session};
+use crate::presence::Kind;
+use crate::store::{StoreError, message, object};
 use crate::update::{Ephemeral, Publication, Recipients};
 
 #[derive(Deserialize)]
@@ -91,7 +92,7 @@ impl Event<'_> {
             .store
             .submit(
                 move |write| {
-                    if !session::exists(write.db, &account, &session)? {
+                    if !object::exists(write.db, Kind::Session, &account, &session)? {
                         return Ok(false);
                     }
                     let body = Ephemeral::Usage {

@@ -6,7 +6,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{Event, reply};
-use crate::store::{StoreError, Versioned, machine, session};
+use crate::presence::Kind;
+use crate::store::object::{self, Field};
+use crate::store::{StoreError, Versioned};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -33,81 +35,24 @@ struct MachineUpdate {
 }
 
 impl Event<'_> {
-    pub(super) async fn update_session(self, field: session::Field) -> Result<(), StoreError> {
-        let (event, name) = match field {
-            session::Field::Metadata => ("update-metadata", "metadata"),
-            session::Field::AgentState => ("update-state", "agentState"),
-        };
-        let Some(SessionUpdate { sid, expected_version, metadata, agent_state }) = self.read() else {
-            return self.misunderstood(event);
-        };
-        let value = match field {
-            // Metadata cannot be taken away, an agent state can.
-            session::Field::Metadata if metadata.is_none() => return self.misunderstood(event),
-            session::Field::Metadata => metadata,
-            session::Field::AgentState => match agent_state {
-                Some(value) => value,
-                None => return self.misunderstood(event),
-            },
-        };
+    pub(super) async fn update(self, event: &str, field: Field) -> Result<(), StoreError> {
+        let Some((id, expected, value)) = self.change(field) else { return self.misunderstood(event) };
         if value.as_deref().is_some_and(|value| !self.fits(value)) {
             reply(self.peer, self.ack, &json!({ "result": "error", "message": "the value is too large" }));
             return Ok(());
         }
-        let account = self.peer.account.clone();
+        let (name, absent) = match field {
+            Field::SessionMetadata => ("metadata", "Session not found"),
+            Field::AgentState => ("agentState", "Session not found"),
+            Field::MachineMetadata => ("metadata", "Machine not found"),
+            Field::DaemonState => ("daemonState", "Machine not found"),
+        };
+        let (account, peer, ack) = (self.peer.account.clone(), Arc::clone(self.peer), self.ack);
         let told = value.clone();
-        let answer = self.versioned(name, "Session not found", told);
-        self.shared
-            .store
-            .submit(
-                move |write| {
-                    session::replace(write, &account, &sid, field, value.as_deref(), expected_version)
-                },
-                answer,
-            )
-            .await
-    }
-
-    pub(super) async fn update_machine(self, field: machine::Field) -> Result<(), StoreError> {
-        let (event, name) = match field {
-            machine::Field::Metadata => ("machine-update-metadata", "metadata"),
-            machine::Field::DaemonState => ("machine-update-state", "daemonState"),
-        };
-        let Some(MachineUpdate { machine_id, expected_version, metadata, daemon_state }) = self.read() else {
-            return self.misunderstood(event);
-        };
-        let value = match field {
-            machine::Field::Metadata => metadata,
-            machine::Field::DaemonState => daemon_state,
-        };
-        let Some(value) = value else { return self.misunderstood(event) };
-        if !self.fits(&value) {
-            reply(self.peer, self.ack, &json!({ "result": "error", "message": "the value is too large" }));
-            return Ok(());
-        }
-        let account = self.peer.account.clone();
-        let answer = self.versioned(name, "Machine not found", Some(value.clone()));
-        self.shared
-            .store
-            .submit(
-                move |write| machine::replace(write, &account, &machine_id, field, &value, expected_version),
-                answer,
-            )
-            .await
-    }
-
-    /// The acknowledgement of a versioned change.
-    fn versioned(
-        &self,
-        name: &'static str,
-        absent: &'static str,
-        value: Option<String>,
-    ) -> impl FnOnce(Result<Versioned, StoreError>) + Send + 'static {
-        let (peer, ack) = (Arc::clone(self.peer), self.ack);
-        move |result| {
+        let answer = move |result| {
             let answer = match result {
                 Ok(Versioned::Done(version)) => {
-                    json!({ "result": "success", "version": version, name: value })
+                    json!({ "result": "success", "version": version, name: told })
                 }
                 Ok(Versioned::Mismatch { version, value }) => {
                     json!({ "result": "version-mismatch", "version": version, name: value })
@@ -116,6 +61,29 @@ impl Event<'_> {
                 Err(_) => json!({ "result": "error", "message": "the change could not be stored" }),
             };
             reply(&peer, ack, &answer);
+        };
+        self.shared
+            .store
+            .submit(
+                move |write| object::replace(write, field, &account, &id, value.as_deref(), expected),
+                answer,
+            )
+            .await
+    }
+
+    /// Of what, from which version, to what. Only an agent state can be taken away.
+    fn change(&self, field: Field) -> Option<(String, i64, Option<String>)> {
+        match field.kind() {
+            Kind::Session => {
+                let SessionUpdate { sid, expected_version, metadata, agent_state } = self.read()?;
+                let value = if field == Field::AgentState { agent_state? } else { Some(metadata?) };
+                Some((sid, expected_version, value))
+            }
+            Kind::Machine => {
+                let MachineUpdate { machine_id, expected_version, metadata, daemon_state } = self.read()?;
+                let value = if field == Field::DaemonState { daemon_state? } else { metadata? };
+                Some((machine_id, expected_version, Some(value)))
+            }
         }
     }
 }
