@@ -103,7 +103,7 @@ fn a_directory_that_others_can_write_is_refused() {
     }
 }
 
-/// Another user may not even ask.
+/// Another user may not even ask. [happy 5.4: a control port that asks nobody who he is]
 #[test]
 fn another_user_is_refused_at_both_sockets() {
     if !nix::unistd::geteuid().is_root() {

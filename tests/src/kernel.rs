@@ -68,6 +68,26 @@ pub fn has_environment(pid: u32, entry: &str) -> bool {
         .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|e| e == entry.as_bytes()))
 }
 
+/// The TCP ports a process listens on.
+#[must_use]
+pub fn listens_on(pid: u32) -> BTreeSet<u16> {
+    let open: BTreeSet<String> = fs::read_dir(format!("/proc/{pid}/fd"))
+        .into_iter()
+        .flatten()
+        .filter_map(|fd| fs::read_link(fd.ok()?.path()).ok()?.into_os_string().into_string().ok())
+        .collect();
+    let tables =
+        ["tcp", "tcp6"].map(|table| fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default());
+    let sockets = tables.iter().flat_map(|table| table.lines().skip(1)).map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        (fields[1], fields[3], fields[9])
+    });
+    sockets
+        .filter(|(_, state, inode)| *state == "0A" && open.contains(&format!("socket:[{inode}]")))
+        .map(|(local, ..)| u16::from_str_radix(local.rsplit(':').next().unwrap(), 16).unwrap())
+        .collect()
+}
+
 /// All living descendants of a process.
 #[must_use]
 pub fn descendants(root: u32) -> BTreeSet<u32> {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::{Sandbox, binaries};
+use crate::{Sandbox, binaries, kernel, until_some};
 
 /// The machine's id.
 pub const MACHINE: &str = "0c1d2e3f-0000-4000-8000-000000000001";
@@ -40,10 +40,19 @@ impl Relay {
     /// When it cannot be started, or does not say where it listens.
     #[must_use]
     pub fn with(sandbox: &Sandbox, listen: &str, settings: &str) -> Self {
+        Self::logging(sandbox, listen, settings, "warn")
+    }
+
+    /// The same, and it logs what this filter lets through, to [`Self::log`].
+    ///
+    /// # Panics
+    /// When it cannot be started, or does not say where it listens.
+    #[must_use]
+    pub fn logging(sandbox: &Sandbox, listen: &str, settings: &str, filter: &str) -> Self {
         let config = sandbox.path().join("relay.toml");
         fs::write(&config, settings).unwrap();
         let mut child = Command::new(binaries::program("delight-relay"))
-            .args(["--listen", listen, "--log", "warn", "--data-dir"])
+            .args(["--listen", listen, "--log", filter, "--data-dir"])
             .arg(sandbox.path().join("relay"))
             .arg("--config")
             .arg(config)
@@ -68,6 +77,19 @@ impl Relay {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What the newest relay of a sandbox has said so far.
+    #[must_use]
+    pub fn log(sandbox: &Sandbox) -> String {
+        fs::read_to_string(sandbox.path().join("relay.log")).unwrap()
+    }
+
+    /// `SIGTERM`; gives its status and the address, for the next one.
+    pub fn terminate(mut self) -> (ExitStatus, String) {
+        kernel::signal(self.pid(), Signal::SIGTERM);
+        let status = until_some("the relay ends", || self.child.try_wait().unwrap());
+        (status, self.address.clone())
     }
 
     /// `kill -9`; gives the address, for the next one.

@@ -146,7 +146,7 @@ async fn every_method_of_happys_is_answered_at_once_with_its_own_shape() {
         let params = json!({"directory": "/", "claudeSessionId": "x", "codexThreadId": "x"});
         assert!(failure(&world.machine(method, params).await).contains("not offered"), "{method}");
     }
-    // 5.10: Happy's server keeps a phone waiting 15 s for a name nobody registered.
+    // [happy 5.10: 15 s for a name nobody registered]
     assert!(failure(&world.machine("no-such-method", json!({})).await).contains("no such method"));
     world.end().await;
 }

@@ -49,6 +49,7 @@ mod tests {
 
     const NEVER: u64 = 1 << 40;
 
+    /// [happy 5.18: a connect that hangs blocks the next for 20 s]
     #[tokio::test(start_paused = true)]
     async fn a_try_that_hangs_is_overtaken_and_one_that_is_slow_is_not_given_up() {
         assert_eq!(tries(&[1_499]).await, (0, 1_499), "nobody hurries what answers");

@@ -102,6 +102,7 @@ async fn killed_at_any_moment_it_has_what_it_acknowledged() {
     assert!(timeout(SOON, child.wait()).await.unwrap().unwrap().success());
 }
 
+/// [happy 5.19: SIGTERM is ignored, and the log holds what it says it leaves out]
 #[tokio::test]
 async fn its_log_has_no_secrets() {
     let directory = tempfile::tempdir().unwrap();

@@ -1,84 +1,16 @@
 //! Calls as a hostile server would deliver them: from raw sockets, by nobody's library but the transport.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use delight_crypto::{DataKey, Dialect, Fresh, MasterSecret, SealingKey, SigningKey};
 use delight_proto::sync::rpc::{Address, bind_request, read_bound_answer};
 use delight_tests::Sandbox;
-use delight_transport::http::{Client, Options as HttpOptions};
-use delight_transport::secret::{Auth, Token};
-use delight_transport::server::Server;
-use delight_transport::socketio::{self, Args, Events, Handle, Options};
+use delight_transport::socketio::Args;
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
 
-use super::rig::{Link, MACHINE, Relay, is_online, secret};
-
-/// A phone that sends whatever it is told to.
-struct Raw {
-    runtime: Runtime,
-    handle: Handle,
-    _events: Events,
-    key: SealingKey,
-}
-
-fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    u64::try_from(since.as_millis()).unwrap()
-}
-
-fn nonce() -> Fresh<24> {
-    let mut bytes = [0; 24];
-    bytes.copy_from_slice(&secret()[..24]);
-    Fresh::new(bytes)
-}
-
-impl Raw {
-    fn connect(link: &Link, url: &str) -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let signing = SigningKey::derive(&MasterSecret::from_bytes(link.master), Dialect::Happy);
-        let (handle, events) = runtime.block_on(async {
-            let server = Server::new(url, None, |_| None).unwrap();
-            let http = Client::new(server.clone(), HttpOptions::default()).unwrap();
-            let challenge = delight_crypto::PairingPublic::from_bytes(secret()).to_base64();
-            let login = json!({
-                "publicKey": signing.public_base64(),
-                "challenge": challenge,
-                "signature": signing.sign_base64(&challenge).unwrap(),
-            });
-            let answer: Value = http.post("/v1/auth", &login).await.unwrap();
-            let token = Token::new(answer["token"].as_str().unwrap()).unwrap();
-            let auth = json!({ "token": token.expose(), "clientType": "user-scoped" });
-            socketio::connect(Options::new(server, Auth::new(&auth).unwrap())).await.unwrap()
-        });
-        let key = SealingKey::data(&DataKey::from_bytes(link.machine_key));
-        Self { runtime, handle, _events: events, key }
-    }
-
-    fn seal(&self, plaintext: &Value) -> String {
-        self.key.seal(plaintext.to_string().as_bytes(), nonce()).unwrap().to_base64()
-    }
-
-    fn open(&self, sealed: &str) -> Value {
-        match self.key.open_base64(sealed) {
-            Ok(opened) => serde_json::from_slice(opened.json()).unwrap(),
-            // What is not sealed is a refusal in clear.
-            Err(_) => serde_json::from_str(sealed).unwrap(),
-        }
-    }
-
-    /// Delivers params as they are; what came back, opened.
-    fn deliver(&self, method: &str, params: &str) -> Value {
-        let call = json!({ "method": format!("{MACHINE}:{method}"), "params": params });
-        let args = Args::one(&call).unwrap();
-        let ack = self.handle.emit_with_ack("rpc-call", &args, Duration::from_secs(40));
-        let ack: Value = self.runtime.block_on(ack).unwrap().first().unwrap();
-        assert_eq!(ack["ok"], true, "{ack}");
-        self.open(ack["result"].as_str().unwrap())
-    }
-}
+use super::raw::{Raw, now_ms};
+use super::rig::{Link, MACHINE, Relay, is_online};
+use super::talk::agent;
 
 fn error(answer: &Value) -> &str {
     answer["error"].as_str().unwrap_or_else(|| panic!("no refusal: {answer}"))
@@ -130,16 +62,41 @@ fn a_call_is_run_for_its_own_method_and_moment_only() {
     assert!(error(&raw.deliver("ping", "AAAA")).contains("not sealed with"));
 
     // The daemon's own words, handed back to it as a call.
-    let call = json!({ "method": format!("{MACHINE}:ping"), "params": raw.seal(&json!({})) });
-    let args = Args::one(&call).unwrap();
-    let ack = raw.handle.emit_with_ack("rpc-call", &args, Duration::from_secs(40));
-    let ack: Value = raw.runtime.block_on(ack).unwrap().first().unwrap();
+    let ack = raw.call(&format!("{MACHINE}:ping"), &raw.seal(&json!({})));
     let reflected = raw.deliver("stop-daemon", ack["result"].as_str().unwrap());
     assert!(reflected.get("error").is_some(), "{reflected}");
     assert_eq!(raw.deliver("ping", &raw.seal(&json!({})))["success"], true, "it is there all the while");
 }
 
-/// A storm is answered, each call once, and the daemon goes on. [happy 5.10: 15 s for an unknown method]
+/// What nobody offers is refused at once, by the machine as by a session. [happy 5.10: 15 s for an unknown method]
+#[test]
+fn row_5_10_an_unknown_method_is_refused_at_once() {
+    // Sockets that were just opened may be about to offer it: they are waited for, but not for long.
+    const AT_ONCE: Duration = Duration::from_secs(5);
+    let sandbox = Sandbox::new();
+    let relay = Relay::start(&sandbox, "127.0.0.1:0");
+    let link = Link::make(&sandbox, &relay.url());
+    let phone = link.phone();
+    let _daemon = sandbox.start_daemon();
+    let session = agent(&sandbox, &phone);
+    let raw = Raw::connect(&link, &relay.url());
+    for id in [MACHINE, session.id.as_str()] {
+        for method in ["no-such-method", "", "ping:ping"] {
+            let (method, began) = (format!("{id}:{method}"), Instant::now());
+            let ack = raw.call(&method, &raw.seal(&json!({})));
+            assert!(began.elapsed() < AT_ONCE, "{method}: {:?}", began.elapsed());
+            assert_eq!(ack, json!({ "ok": false, "error": "RPC method not available" }), "{method}");
+        }
+    }
+    // What Happy's daemon offers and this one does not is answered by the machine itself, with its reason.
+    let params = json!({ "directory": "/", "claudeSessionId": "x" });
+    let began = Instant::now();
+    let refused = raw.deliver("claude-fork-session", &raw.seal(&params));
+    assert!(error(&refused).contains("not offered"), "{refused}");
+    assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
+}
+
+/// A storm is answered, each call once, and the daemon goes on.
 #[test]
 fn a_storm_of_calls_gets_an_answer_each() {
     let sandbox = Sandbox::new();

@@ -1,7 +1,9 @@
 //! The link to the sync server: the real daemon, the real relay, and the sdk as the phone.
 
 mod calls;
+mod raw;
 pub(crate) mod rig;
+mod rows;
 pub(crate) mod talk;
 mod torn;
 

@@ -122,6 +122,7 @@ fn facts(live: bool, last_seq: u64) -> Facts {
     }
 }
 
+/// [happy 5.18: a wait of three seconds, the same for everybody and for ever]
 #[test]
 fn the_wait_grows_and_the_first_connect_has_the_same_loop_as_every_other() {
     let mut table = Table::new();
