@@ -132,25 +132,56 @@ pub(crate) fn read_events(
     after: u64,
     limit: usize,
 ) -> Result<EventPage, Refusal> {
-    let refuse = |e: &dyn std::fmt::Display| {
-        Refusal::new(Code::Storage, format!("the events of session {id} could not be read"), e.to_string())
-    };
-    let mut reader = Reader::open(super::events_dir(place, id));
-    let first = match reader.next_item().map_err(|e| refuse(&e))? {
-        Some(Item::Record(record)) => record.ordinal,
-        Some(Item::Gap { to, .. } | Item::Corrupt { to, .. }) => to.ordinal,
-        None => return Ok(EventPage { events: Vec::new(), first: 1 }),
-    };
-    reader.seek_ordinal(after.saturating_add(1).max(first));
-    let mut events = Vec::new();
-    while events.len() < limit {
-        match reader.next_item().map_err(|e| refuse(&e))? {
-            Some(Item::Record(record)) if record.kind == EVENT => {
-                events.push(serde_json::from_slice(record.payload).map_err(|e| refuse(&e))?);
-            }
-            Some(_) => {}
-            None => break,
+    let mut log = EventReader::after(place, id, after)?;
+    Ok(EventPage { first: log.first.unwrap_or(1), events: log.next(limit)? })
+}
+
+/// Reads a session's events some at a time: its place in the log is looked for once. Blocks on the disk.
+pub(crate) struct EventReader {
+    id: SessionId,
+    reader: Reader,
+    /// The oldest number still kept; none: there was none when it began.
+    first: Option<u64>,
+}
+
+impl EventReader {
+    /// Begins behind number `after`.
+    ///
+    /// # Errors
+    /// `storage`.
+    pub(crate) fn after(place: &Place, id: SessionId, after: u64) -> Result<Self, Refusal> {
+        let mut reader = Reader::open(super::events_dir(place, id));
+        let first = match reader.next_item().map_err(|e| unreadable(id, &e))? {
+            Some(Item::Record(record)) => Some(record.ordinal),
+            Some(Item::Gap { to, .. } | Item::Corrupt { to, .. }) => Some(to.ordinal),
+            None => None,
+        };
+        if let Some(first) = first {
+            reader.seek_ordinal(after.saturating_add(1).max(first));
         }
+        Ok(Self { id, reader, first })
     }
-    Ok(EventPage { events, first })
+
+    /// The next events, at most `limit`; damaged ones are missing.
+    ///
+    /// # Errors
+    /// `storage`.
+    pub(crate) fn next(&mut self, limit: usize) -> Result<Vec<Event>, Refusal> {
+        let id = self.id;
+        let mut events = Vec::new();
+        while self.first.is_some() && events.len() < limit {
+            match self.reader.next_item().map_err(|e| unreadable(id, &e))? {
+                Some(Item::Record(record)) if record.kind == EVENT => {
+                    events.push(serde_json::from_slice(record.payload).map_err(|e| unreadable(id, &e))?);
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+        Ok(events)
+    }
+}
+
+fn unreadable(id: SessionId, why: &dyn std::fmt::Display) -> Refusal {
+    Refusal::new(Code::Storage, format!("the events of session {id} could not be read"), why.to_string())
 }

@@ -37,7 +37,7 @@ use delight_proto::policy::Policy;
 use delight_proto::refusal::Refusal;
 use delight_proto::session::Record;
 
-pub(crate) use events::read_events;
+pub(crate) use events::{EventReader, read_events};
 pub(crate) use policy::{PolicyChange, PolicyChanged};
 pub(crate) use thread::{CommitFailed, Store, delete_directory};
 pub(crate) use uplink::LinkRecord;

@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 
 use super::server::{Failed, Server};
 use super::vault::{SessionKeys, text};
-use crate::store::read_events;
+use crate::store::EventReader;
 
 /// Records in one batch: half of what servers take at once.
 const RECORDS: usize = 50;
@@ -94,8 +94,9 @@ fn batch(
     let mut out: Vec<Outgoing> = notices.iter().filter_map(|notice| projection.notice(notice)).collect();
     let mut bytes = 0;
     let read = if thinning == Thinning::Folded { REREAD } else { READ };
+    let mut log = EventReader::after(place, id, projection.through().max(after))?;
     'reading: while out.len() < RECORDS && bytes < BYTES {
-        let events = read_events(place, id, projection.through().max(after), read)?.events;
+        let events = log.next(read)?;
         if events.is_empty() {
             break;
         }
@@ -131,8 +132,9 @@ fn size(record: &Record) -> usize {
 /// What the events up to and including `through` mean for those after it.
 fn replayed(place: &Place, id: SessionId, through: u64) -> Result<Projection, Refusal> {
     let mut projection = Projection::new(id);
+    let mut log = EventReader::after(place, id, 0)?;
     while projection.through() < through {
-        let events = read_events(place, id, projection.through(), REREAD)?.events;
+        let events = log.next(REREAD)?;
         if events.is_empty() {
             break;
         }
