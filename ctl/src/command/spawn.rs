@@ -94,6 +94,9 @@ pub(crate) struct Args {
     /// The agent's permission mode
     #[arg(long, value_name = "MODE")]
     permission_mode: Option<String>,
+    /// How hard the agent is to think, in its own words (claude, codex)
+    #[arg(long, value_name = "LEVEL")]
+    effort: Option<String>,
     /// Go on with a conversation of the agent's
     #[arg(long, value_name = "CONVERSATION", value_parser = parse_conversation)]
     resume: Option<ConversationId>,
@@ -217,6 +220,7 @@ next: delightctl {verb} {handle}
             control,
             model: self.model.take(),
             permission_mode: self.permission_mode.take(),
+            effort: self.effort.take(),
             conversation: self.resume.take(),
             phone_messages: self.phone_messages.map(|what| match what {
                 Phone::Reject => PhoneMessages::Reject,

@@ -92,6 +92,11 @@ pub(crate) trait Adapter: Send + Sync + std::fmt::Debug {
     /// `start-failed` with what is missing and how to get it.
     fn detect(&self, machine: &Machine) -> Result<PathBuf, Refusal>;
 
+    /// Whether its agent can be told how hard to think. A session that asks for it of another is refused.
+    fn has_efforts(&self) -> bool {
+        false
+    }
+
     /// How to start a runner. `env` is the finished environment of the session. May look at the agent's files, and must
     /// not take long: it runs off the reactor, inside the start.
     ///

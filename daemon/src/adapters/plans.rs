@@ -10,7 +10,7 @@ use delight_proto::id::SessionId;
 use delight_proto::session::StartSpec;
 
 use super::agents_config::{AgentSettings, AgentsConfig};
-use super::{Adapter, Environment, Launch, Machine, RunnerPlan, claude, codex, derived_id};
+use super::{Adapter, Adapters, Environment, Launch, Machine, RunnerPlan, claude, codex, derived_id};
 
 /// A machine on which both are installed.
 struct Rig {
@@ -105,6 +105,35 @@ fn claude_speaks_its_protocol_on_pipes_when_the_phone_drives() {
     let local = rig.plan(&claude, Control::Local, &serde_json::json!({}), &memory).unwrap();
     assert_eq!(local.stdio, Stdio::Pty);
     assert!(!local.argv.contains(&"-p".to_owned()));
+}
+
+/// [happy 3.5: `effortLevel`]
+#[test]
+fn an_effort_is_given_to_whoever_drives_and_refused_where_nobody_knows_it() {
+    let rig = Rig::new();
+    let config = AgentsConfig::default();
+    let asked = serde_json::json!({"effort": "high"});
+    let claude = claude::Claude::new(config.claude);
+    let codex = codex::Codex::new(AgentSettings { share: Some(false), ..AgentSettings::default() });
+    for control in [Control::Local, Control::Remote] {
+        let plan = rig.plan(&claude, control, &asked, &AgentMemory::default()).unwrap();
+        assert!(plan.argv.contains(&"--effort=high".to_owned()), "{plan:?}");
+        let plan = rig.plan(&codex, control, &asked, &AgentMemory::default()).unwrap();
+        assert_eq!(plan.argv[1], "--config=model_reasoning_effort=high", "before the subcommand: {plan:?}");
+    }
+    let adapters = Adapters::new(rig.machine, AgentsConfig::default());
+    for (kind, effort, why) in [
+        ("gemini", "high", "knows no efforts"),
+        ("claude", "high\" -c x", "1 to 32 letters"),
+        ("claude", "", "1 to 32 letters"),
+    ] {
+        let spec = serde_json::json!({"kind": kind, "cwd": "/", "agent": {"effort": effort}});
+        let spec: StartSpec = serde_json::from_value(spec).unwrap();
+        let memory = AgentMemory::default();
+        let launch = Launch { id: session(), spec: &spec, control: Some(Control::Remote), memory: &memory };
+        let refusal = adapters.plan(&launch).unwrap_err();
+        assert!(refusal.reason.contains(why) && !refusal.fix.is_empty(), "{refusal:?}");
+    }
 }
 
 #[test]

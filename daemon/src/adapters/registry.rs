@@ -66,10 +66,16 @@ impl Adapters {
     /// How to start a runner of a session.
     ///
     /// # Errors
-    /// `start-failed`: see [`Self::of`], or the adapter's own.
+    /// `start-failed`: see [`Self::of`], an effort its agent cannot be told, or the adapter's own.
     pub(crate) fn plan(&self, launch: &Launch<'_>) -> Result<RunnerPlan, Refusal> {
         let env = self.machine.environment.of_session(launch.id, &launch.spec.env);
-        self.of(&launch.spec.kind)?.plan(launch, &self.machine, env)
+        let adapter = self.of(&launch.spec.kind)?;
+        if launch.control.is_some()
+            && let Some(effort) = &launch.spec.agent.effort
+        {
+            check_effort(adapter.kind(), adapter.has_efforts(), effort)?;
+        }
+        adapter.plan(launch, &self.machine, env)
     }
 
     /// The agent's own terminal program for a session that phone and desktop share; none: its kind has none.
@@ -97,4 +103,19 @@ impl Adapters {
             .map(|(kind, adapter)| (kind.clone(), adapter.capabilities(), adapter.detect(&self.machine)))
             .collect()
     }
+}
+
+/// A session that silently lacks what was asked for is worse than none, and an effort stands in an argument list.
+fn check_effort(kind: &str, has_efforts: bool, effort: &str) -> Result<(), Refusal> {
+    let what = || format!("{kind} cannot be started with that effort");
+    if !has_efforts {
+        return Err(Refusal::new(Code::StartFailed, what(), format!("{kind} knows no efforts"))
+            .fix("leave the effort out"));
+    }
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if effort.is_empty() || effort.len() > 32 || !effort.chars().all(is_word) {
+        let why = "an effort has 1 to 32 letters, digits, `-` and `_`";
+        return Err(Refusal::new(Code::StartFailed, what(), why).fix("one of low, medium, high"));
+    }
+    Ok(())
 }

@@ -133,6 +133,7 @@ impl Remote {
             control: capabilities.controls.remote.then_some(Control::Remote),
             model: chosen(&request.model_mode),
             permission_mode: chosen(&request.permission_mode),
+            effort: chosen(&request.effort_level),
             conversation,
             phone_messages: None,
         };

@@ -146,6 +146,9 @@ pub struct AgentOptions {
     /// The agent's name of a permission mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permission_mode: Option<String>,
+    /// The agent's name of how hard it is to think, for as long as the session lives. At most 32 letters, digits, `-` and `_`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<String>,
     /// A conversation of the agent's to go on with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<ConversationId>,

@@ -64,6 +64,10 @@ impl Adapter for Claude {
             .fix("run `claude` in a terminal and log in, or set ANTHROPIC_API_KEY"))
     }
 
+    fn has_efforts(&self) -> bool {
+        true
+    }
+
     fn plan(
         &self,
         launch: &Launch<'_>,
@@ -98,6 +102,9 @@ impl Adapter for Claude {
         }
         if let Some(model) = self.settings.model(launch.memory) {
             argv.push(format!("--model={model}"));
+        }
+        if let Some(effort) = &launch.spec.agent.effort {
+            argv.push(format!("--effort={effort}"));
         }
         argv.extend(launch.spec.command.iter().cloned());
         let stdio = if launch.control == Some(Control::Remote) { Stdio::Pipes } else { Stdio::Pty };

@@ -75,6 +75,10 @@ impl Adapter for Codex {
             .fix("run `codex login`, or set OPENAI_API_KEY"))
     }
 
+    fn has_efforts(&self) -> bool {
+        true
+    }
+
     fn plan(
         &self,
         launch: &Launch<'_>,
@@ -84,6 +88,9 @@ impl Adapter for Codex {
         let env = self.settings.environment(env);
         let found = program::find("codex", &self.settings.command[0], &env, INSTALL)?;
         let mut argv = self.settings.argv(&found);
+        if let Some(effort) = &launch.spec.agent.effort {
+            argv.push(format!("--config=model_reasoning_effort={effort}"));
+        }
         if let Some(name) =
             self.settings.permission_mode(launch.memory).filter(|name| modes::of(name).is_none())
         {
