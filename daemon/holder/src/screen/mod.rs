@@ -5,6 +5,7 @@
 //! push everything before them off the screen, what lies before them is dropped. Other escape sequences, and with
 //! them every question a program may ask its terminal, are emulated at once, in order.
 
+mod answer;
 mod colors;
 mod draw;
 mod emulator;

@@ -1,5 +1,4 @@
-//! Between parser and emulator: passes everything on, writes down what the emulator will not tell later, and answers
-//! questions in its place.
+//! Between parser and emulator: passes everything on, and writes down what the emulator will not tell later.
 
 use std::mem::swap;
 
@@ -10,12 +9,11 @@ use alacritty_terminal::term::cell::{Cell, Flags};
 use alacritty_terminal::term::{Term, TermMode};
 use alacritty_terminal::vte::ansi::{
     Attr, CharsetIndex, ClearMode, CursorShape, CursorStyle, Handler, Hyperlink, KeyboardModes,
-    KeyboardModesApplyBehavior, LineClearMode, Mode, ModifyOtherKeys, NamedMode, NamedPrivateMode,
-    PrivateMode, Rgb, StandardCharset, TabulationClearMode,
+    KeyboardModesApplyBehavior, LineClearMode, Mode, ModifyOtherKeys, NamedPrivateMode, PrivateMode, Rgb,
+    StandardCharset, TabulationClearMode,
 };
 use unicode_width::UnicodeWidthChar;
 
-use super::colors;
 use super::emulator::{Extra, MAX_STACK, mark_written};
 
 /// Combining characters kept on one cell; more are an attack on memory, not a script.
@@ -24,7 +22,7 @@ const MAX_COMBINING: usize = 16;
 const MAX_TITLE: usize = 1024;
 /// Private modes the emulator does not know, and real terminals do: reverse video, mouse protocols, key modes, colour
 /// scheme and size reports. Nothing that moves the cursor or clears.
-const PASSED_ON: [u16; 12] = [5, 9, 66, 67, 1001, 1015, 1016, 1034, 1036, 1039, 2031, 2048];
+pub(super) const PASSED_ON: [u16; 12] = [5, 9, 66, 67, 1001, 1015, 1016, 1034, 1036, 1039, 2031, 2048];
 
 pub(super) struct Recorder<'a> {
     pub(super) term: &'a mut Term<VoidListener>,
@@ -64,10 +62,6 @@ impl Recorder<'_> {
                 cell.flags.remove(Flags::WIDE_CHAR_SPACER);
             }
         }
-    }
-
-    fn answer(&mut self, text: &str) {
-        self.answers.extend_from_slice(text.as_bytes());
     }
 
     fn alternate(&mut self, on: bool) {
@@ -111,15 +105,6 @@ impl Recorder<'_> {
             point.column = Column(point.column.saturating_sub(1));
         }
         grid[point.line][point.column].zerowidth().is_some_and(|marks| marks.len() >= MAX_COMBINING)
-    }
-
-    fn mode_answer(&mut self, question: &str, number: u16, state: Option<bool>) {
-        let state = match state {
-            None => 0,
-            Some(true) => 1,
-            Some(false) => 2,
-        };
-        self.answer(&format!("\x1b[{question}{number};{state}$y"));
     }
 }
 
@@ -346,94 +331,37 @@ impl Handler for Recorder<'_> {
         self.extra.set_other_keys(mode);
     }
 
-    // Questions from here on.
+    // Questions: see `answer`.
 
     fn identify_terminal(&mut self, intermediate: Option<char>) {
-        match intermediate {
-            // A VT220 with colour.
-            None => self.answer("\x1b[?62;22c"),
-            Some('>') => self.answer("\x1b[>1;10;0c"),
-            Some('=') => self.answer("\x1bP!|00000000\x1b\\"),
-            Some(_) => {}
-        }
+        self.answer_identity(intermediate);
     }
 
     fn device_status(&mut self, what: usize) {
-        match what {
-            5 => self.answer("\x1b[0n"),
-            6 => {
-                let point = self.term.grid().cursor.point;
-                let top = match self.extra.region {
-                    Some((top, _)) if self.term.mode().contains(TermMode::ORIGIN) => top as i32,
-                    _ => 0,
-                };
-                self.answer(&format!("\x1b[{};{}R", point.line.0 - top + 1, point.column.0 + 1));
-            }
-            _ => {}
-        }
+        self.answer_status(what);
     }
 
     fn report_mode(&mut self, mode: Mode) {
-        let state = match mode {
-            Mode::Named(NamedMode::Insert) => Some(self.term.mode().contains(TermMode::INSERT)),
-            Mode::Named(NamedMode::LineFeedNewLine) => {
-                Some(self.term.mode().contains(TermMode::LINE_FEED_NEW_LINE))
-            }
-            Mode::Unknown(_) => None,
-        };
-        self.mode_answer("", mode.raw(), state);
+        self.answer_mode(mode);
     }
 
     fn report_private_mode(&mut self, mode: PrivateMode) {
-        let has = |flag| Some(self.term.mode().contains(flag));
-        let state = match mode {
-            PrivateMode::Named(named) => match named {
-                NamedPrivateMode::CursorKeys => has(TermMode::APP_CURSOR),
-                NamedPrivateMode::Origin => has(TermMode::ORIGIN),
-                NamedPrivateMode::LineWrap => has(TermMode::LINE_WRAP),
-                NamedPrivateMode::BlinkingCursor => Some(self.extra.cursor_style.is_some_and(|s| s.blinking)),
-                NamedPrivateMode::ShowCursor => has(TermMode::SHOW_CURSOR),
-                NamedPrivateMode::ReportMouseClicks => has(TermMode::MOUSE_REPORT_CLICK),
-                NamedPrivateMode::ReportCellMouseMotion => has(TermMode::MOUSE_DRAG),
-                NamedPrivateMode::ReportAllMouseMotion => has(TermMode::MOUSE_MOTION),
-                NamedPrivateMode::ReportFocusInOut => has(TermMode::FOCUS_IN_OUT),
-                NamedPrivateMode::Utf8Mouse => has(TermMode::UTF8_MOUSE),
-                NamedPrivateMode::SgrMouse => has(TermMode::SGR_MOUSE),
-                NamedPrivateMode::AlternateScroll => has(TermMode::ALTERNATE_SCROLL),
-                NamedPrivateMode::UrgencyHints => has(TermMode::URGENCY_HINTS),
-                NamedPrivateMode::SwapScreenAndSetRestoreCursor => has(TermMode::ALT_SCREEN),
-                NamedPrivateMode::BracketedPaste => has(TermMode::BRACKETED_PASTE),
-                NamedPrivateMode::SyncUpdate => Some(false),
-                NamedPrivateMode::ColumnMode => None,
-            },
-            PrivateMode::Unknown(47 | 1047) => has(TermMode::ALT_SCREEN),
-            PrivateMode::Unknown(number) => {
-                PASSED_ON.contains(&number).then(|| self.extra.modes.contains(&number))
-            }
-        };
-        self.mode_answer("?", mode.raw(), state);
+        self.answer_private_mode(mode);
     }
 
     fn dynamic_color_sequence(&mut self, prefix: String, index: usize, terminator: &str) {
-        if let Some(Rgb { r, g, b }) = colors::color(self.term.colors(), index) {
-            self.answer(&format!(
-                "\x1b]{prefix};rgb:{r:02x}{r:02x}/{g:02x}{g:02x}/{b:02x}{b:02x}{terminator}"
-            ));
-        }
+        self.answer_color(&prefix, index, terminator);
     }
 
     fn text_area_size_chars(&mut self) {
-        let (rows, columns) = (self.term.screen_lines(), self.term.columns());
-        self.answer(&format!("\x1b[8;{rows};{columns}t"));
+        self.answer_size();
     }
 
     fn report_keyboard_mode(&mut self) {
-        let flags = self.extra.keyboard.last().copied().unwrap_or(0);
-        self.answer(&format!("\x1b[?{flags}u"));
+        self.answer_keyboard_mode();
     }
 
     fn report_modify_other_keys(&mut self) {
-        let mode = self.extra.other_keys.unwrap_or(0);
-        self.answer(&format!("\x1b[>4;{mode}m"));
+        self.answer_other_keys_mode();
     }
 }
