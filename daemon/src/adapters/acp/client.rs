@@ -1,16 +1,14 @@
 //! The client's side of the Agent Client Protocol, for one conversation.
 
-use std::collections::VecDeque;
-
-use delight_proto::agent::{
-    Activity, AgentEvent, AgentOrder, Decision, PermissionAsk, RecordBody, Scope, TurnStatus, bounds,
-};
+use delight_proto::agent::{Activity, AgentEvent, AgentOrder, PermissionAsk, RecordBody, TurnStatus};
 use delight_proto::id::ConversationId;
 use delight_proto::refusal::{Code, Refusal};
 use serde_json::{Value, json};
 
+use super::asking::{self, Asking};
 use super::calls::{self, Calls};
-use super::shapes::{Asked, Began, Choice, Chunk, Initialized, Prompted, Update, Updated};
+use super::shapes::{Asked, Began, Initialized, Prompted, Update, Updated};
+use super::words::Words;
 use crate::adapters::codec::{Codec, Understood};
 use crate::adapters::given::Given;
 use crate::adapters::json_rpc::{self, Failure, Id, Incoming};
@@ -36,33 +34,15 @@ pub(super) struct Client {
     /// The message it was given and has not answered: there is never more than one, because agents lose or mix a second.
     prompt: Option<String>,
     turn: Option<String>,
-    words: Option<Words>,
+    words: Words,
     calls: Calls,
     window: Option<u64>,
     /// It was last told to wait for a decision.
     waits: bool,
-    open: VecDeque<Open>,
+    asking: Asking,
     given: Given,
     /// Number of the next request that has no name of its own.
     next: u32,
-}
-
-/// Words that come in pieces.
-#[derive(Debug)]
-struct Words {
-    thought: bool,
-    message: Option<String>,
-    /// How many records of this message went before.
-    part: u32,
-    text: String,
-}
-
-/// A request of the agent's that waits.
-#[derive(Debug)]
-struct Open {
-    id: Id,
-    name: String,
-    options: Vec<Choice>,
 }
 
 impl Client {
@@ -79,11 +59,11 @@ impl Client {
             replaying: false,
             prompt: None,
             turn: launch.memory.turn.clone(),
-            words: None,
+            words: Words::default(),
             calls: Calls::default(),
             window: None,
             waits: false,
-            open: VecDeque::new(),
+            asking: Asking::default(),
             given: Given::default(),
             next: 1,
         }
@@ -158,7 +138,7 @@ impl Client {
 
     fn began(&mut self, began: Began, out: &mut Understood) {
         self.replaying = false;
-        self.words = None;
+        self.words = Words::default();
         self.session = began.session_id.or_else(|| self.resume.clone());
         let id = self.session.clone().and_then(|id| ConversationId::try_from(id).ok());
         let Some(id) = id else {
@@ -203,7 +183,7 @@ impl Client {
             self.working(which, out);
         }
         self.waits = false;
-        self.flush(out);
+        self.words.tell(&mut out.events);
         self.calls.over(&mut out.events);
         let status = match result {
             Ok(result) => {
@@ -231,9 +211,7 @@ impl Client {
                 TurnStatus::Failed
             }
         };
-        for open in std::mem::take(&mut self.open) {
-            out.events.extend(open.name.parse().ok().map(|id| AgentEvent::Withdrawn { id }));
-        }
+        self.asking.over(&mut out.events);
         if let Some(turn) = self.turn.take() {
             out.events.push(shown::record(Some(turn.clone()), RecordBody::TurnEnded { turn, status }));
         }
@@ -251,10 +229,10 @@ impl Client {
             self.turn = Some(turn.clone());
             out.events.push(shown::record(Some(turn.clone()), RecordBody::TurnStarted { turn }));
             out.events.push(AgentEvent::Activity { activity: Activity::Working });
-        } else if self.waits && self.open.is_empty() {
+        } else if self.waits && self.asking.is_empty() {
             out.events.push(AgentEvent::Activity { activity: Activity::Working });
         }
-        self.waits &= !self.open.is_empty();
+        self.waits &= !self.asking.is_empty();
     }
 
     fn updated(&mut self, update: Update, out: &mut Understood) {
@@ -272,44 +250,16 @@ impl Client {
                     self.working(&prompt, out);
                 }
                 match work {
-                    Update::AgentMessageChunk(chunk) => self.said(chunk, false, out),
-                    Update::AgentThoughtChunk(chunk) => self.said(chunk, true, out),
+                    Update::AgentMessageChunk(chunk) => self.words.said(chunk, false, &mut out.events),
+                    Update::AgentThoughtChunk(chunk) => self.words.said(chunk, true, &mut out.events),
                     Update::ToolCall(call) | Update::ToolCallUpdate(call) => {
-                        self.flush(out);
+                        self.words.tell(&mut out.events);
                         self.calls.told(call, &mut out.events);
                     }
                     Update::CurrentModeUpdate { .. } | Update::UsageUpdate { .. } | Update::Other => {}
                 }
             }
         }
-    }
-
-    fn said(&mut self, chunk: Chunk, thought: bool, out: &mut Understood) {
-        let text = chunk.content.text;
-        let same = |words: &Words| words.thought == thought && words.message == chunk.message_id;
-        if !self.words.as_ref().is_some_and(same) {
-            self.flush(out);
-            self.words = Some(Words { thought, message: chunk.message_id, part: 0, text: String::new() });
-        }
-        let Some(words) = &mut self.words else { return };
-        words.text.push_str(&text);
-        if words.text.len() >= bounds::RECORD_TEXT / 2 {
-            let next =
-                Words { text: String::new(), message: words.message.clone(), part: words.part + 1, ..*words };
-            self.flush(out);
-            self.words = Some(next);
-        }
-    }
-
-    /// Tells the words that came in pieces, as one.
-    fn flush(&mut self, out: &mut Understood) {
-        let Some(Words { thought, message, part, text }) = self.words.take() else { return };
-        if text.is_empty() {
-            return;
-        }
-        let key = message.map(|id| if part == 0 { id } else { format!("{id}#{part}") });
-        let body = if thought { RecordBody::Thinking { text } } else { RecordBody::Text { text } };
-        out.events.push(shown::record(key, body));
     }
 
     fn asked(&mut self, line: &[u8], id: &Id, params: Value, out: &mut Understood) {
@@ -321,21 +271,15 @@ impl Client {
         let name = json_rpc::permission_id(id, &tool_call.tool_call_id);
         let Some((name, permission)) = name.and_then(|name| Some((name.clone(), name.parse().ok()?))) else {
             out.events.push(shown::skipped(line, "a permission request with an unusable id"));
-            out.reply = json_rpc::response(id, &cancelled());
+            out.reply = asking::cancel(id);
             return;
         };
         if let Some(prompt) = self.prompt.clone() {
             self.working(&prompt, out);
         }
-        self.flush(out);
+        self.words.tell(&mut out.events);
         let known = self.calls.asked(tool_call, &mut out.events);
-        if self.open.len() == bounds::PENDING
-            && let Some(oldest) = self.open.pop_front()
-        {
-            out.reply = json_rpc::response(&oldest.id, &cancelled());
-            out.events.extend(oldest.name.parse().ok().map(|id| AgentEvent::Withdrawn { id }));
-        }
-        self.open.push_back(Open { id: id.clone(), name, options });
+        out.reply = self.asking.open(id.clone(), name, options, &mut out.events);
         let ask = PermissionAsk {
             id: permission,
             tool: calls::tool(&known),
@@ -412,7 +356,7 @@ impl Codec for Client {
     fn wrote(&mut self, line: &[u8]) {
         let Some(written) = json_rpc::written(line) else { return };
         if let Some(answered) = written.answered {
-            self.open.retain(|open| open.id != answered);
+            self.asking.answered(&answered);
         }
         let Some(request) = written.request else { return };
         self.given.note(&request);
@@ -446,22 +390,14 @@ impl Codec for Client {
                 self.prompt = Some(message.local_id.to_string());
                 Ok(line)
             }
-            AgentOrder::Decide { ask, decision } => {
-                let at = self.open.iter().position(|open| open.name == ask.id.as_str());
-                // Not open: it was answered, or the agent does not wait any more.
-                let Some(open) = at.and_then(|at| self.open.remove(at)) else { return Ok(Vec::new()) };
-                Ok(json_rpc::response(&open.id, &answer(decision, &open.options)))
-            }
+            AgentOrder::Decide { ask, decision } => Ok(self.asking.decide(ask.id.as_str(), decision)),
             AgentOrder::Abort | AgentOrder::End => {
                 let Some(session) = self.session().map(str::to_owned).filter(|_| self.prompt.is_some())
                 else {
                     return Ok(Vec::new());
                 };
                 // An agent that waits for an answer may stop only when it gets one (Gemini).
-                let mut lines: Vec<u8> = Vec::new();
-                for open in &self.open {
-                    lines.extend(json_rpc::response(&open.id, &cancelled()));
-                }
+                let mut lines = self.asking.cancel_all();
                 lines.extend(json_rpc::notification("session/cancel", &json!({"sessionId": session})));
                 Ok(lines)
             }
@@ -476,25 +412,5 @@ impl Codec for Client {
                 Ok(lines)
             }
         }
-    }
-}
-
-fn cancelled() -> Value {
-    json!({"outcome": {"outcome": "cancelled"}})
-}
-
-/// The agent's own option for a decision. Their ids differ from agent to agent; their kinds do not.
-fn answer(decision: &Decision, options: &[Choice]) -> Value {
-    let kinds = match (decision.allow, decision.scope) {
-        (true, Scope::Once) => ["allow_once", "allow_always"],
-        (true, Scope::Session) => ["allow_always", "allow_once"],
-        (false, _) => ["reject_once", "reject_always"],
-    };
-    // Once where "always" was meant asks again; "always" where once was meant would be more than was allowed.
-    let kinds = if decision.allow && decision.scope == Scope::Once { &kinds[..1] } else { &kinds[..] };
-    let chosen = kinds.iter().find_map(|kind| options.iter().find(|option| option.kind == *kind));
-    match chosen {
-        Some(option) => json!({"outcome": {"outcome": "selected", "optionId": option.option_id}}),
-        None => cancelled(),
     }
 }

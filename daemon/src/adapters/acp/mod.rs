@@ -1,9 +1,11 @@
 //! Agents that speak the Agent Client Protocol: each is a kind of its own, by name and command (`agents.toml`). They have
 //! no terminal program that shares a conversation with it, so only the phone (or `delightctl send`) drives them.
 
+mod asking;
 mod calls;
 mod client;
 mod shapes;
+mod words;
 
 use std::path::PathBuf;
 
