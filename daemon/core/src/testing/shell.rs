@@ -231,9 +231,8 @@ impl Sim {
         if effect.class() == Class::Store {
             return self.store(id, &effect);
         }
-        if effect.class() == Class::Told {
-            self.may_be_told(id, &effect)?;
-        }
+        // Whatever its class says: that is one of the things to be checked.
+        self.may_be_told(id, &effect)?;
         let now = self.now;
         let Some(actor) = self.daemon.as_mut().and_then(|daemon| daemon.actors.get_mut(&id)) else {
             return Ok(());

@@ -140,6 +140,17 @@ fn activity_has_a_source_and_a_since_and_is_logged_when_it_changes() {
 }
 
 #[test]
+fn a_turn_is_work_since_it_began_and_its_end_is_rest() {
+    let does =
+        |s: &Session| s.view().agent.and_then(|agent| agent.activity).map(|it| (it.activity, it.since_ms));
+    let (s, _) = step(remote(), 100, heard(1, 2_000, vec![turn("t")]));
+    let (s, _) = step(s, 200, heard(1, 2_001, vec![text("a")]));
+    assert_eq!(does(&s), Some((Activity::Working, 1_700_000_000_100)));
+    let (s, _) = step(s, 300, heard(1, 2_002, vec![over("t")]));
+    assert_eq!(does(&s), Some((Activity::Idle, 1_700_000_000_300)));
+}
+
+#[test]
 fn a_wait_for_what_the_agent_does_is_answered_and_by_its_end() {
     let wait = |activity| Command::Wait { phases: Vec::new(), activity: vec![activity], timeout_ms: None };
     let (s, effects) = step(remote(), 100, asked(2, wait(Activity::NeedsDecision)));

@@ -1,126 +1,18 @@
 //! The link's rules, one by one.
 
-use delight_core::actor::{Reducer, Stamp, Stamped};
+use delight_core::actor::Reducer;
 use delight_core::uplink::{
-    Arrived, Backoff, Delivery, Effect, Facts, Fault, Input, MachineRow, Prompt, SessionRow, Shortened, Slot,
-    Stored, UpdateOutcome, Uplink, Words,
+    Arrived, Backoff, Delivery, Effect, Facts, Fault, Input, Prompt, SessionRow, Shortened, Slot, Stored,
+    UpdateOutcome, Words,
 };
 use delight_proto::agent::Control;
+use delight_proto::agent::bounds::COMPLETED;
 use delight_proto::api::method::UplinkState;
-use delight_proto::id::SessionId;
 use delight_proto::sync::Object;
 use delight_proto::sync::bounded::Id;
-use serde_json::{Value, json};
+use serde_json::json;
 
-fn object(value: Value) -> Object {
-    match value {
-        Value::Object(object) => object,
-        _ => Object::default(),
-    }
-}
-
-/// A link and its clock.
-struct Table {
-    uplink: Uplink,
-    now: u64,
-}
-
-impl Table {
-    fn new() -> Self {
-        let mut table = Self { uplink: Uplink::new(), now: 1_000 };
-        let effects = table.give(Input::Begin {
-            metadata: object(json!({"host": "h"})),
-            daemon_state: object(json!({"status": "running"})),
-        });
-        assert!(matches!(effects[..], [Effect::Connect { attempt: 1, login: false, .. }]));
-        table
-    }
-
-    fn online() -> Self {
-        let mut table = Self::new();
-        let _ = table.up(1);
-        table
-    }
-
-    fn give(&mut self, input: Input) -> Vec<Effect> {
-        let at = Stamp { mono_ms: self.now, wall_ms: self.now };
-        let (uplink, effects) = std::mem::take(&mut self.uplink).reduce(Stamped { at, input });
-        self.uplink = uplink;
-        effects.into_iter().collect()
-    }
-
-    fn up(&mut self, attempt: u64) -> Vec<Effect> {
-        let machine = MachineRow {
-            metadata: Some(object(json!({"host": "h"}))),
-            daemon_state: Some(object(json!({"status": "running"}))),
-            ..MachineRow::default()
-        };
-        self.give(Input::Up { attempt, machine })
-    }
-
-    fn down(&mut self, fault: Fault, random: u64) -> Vec<Effect> {
-        let attempt = self.attempt();
-        self.give(Input::Down { attempt, fault, reason: "why".to_owned(), random })
-    }
-
-    fn attempt(&self) -> u64 {
-        // Every connect counts one; asked for by a stale answer changing nothing.
-        (1..100)
-            .rev()
-            .find(|attempt| {
-                let at = Stamp { mono_ms: self.now, wall_ms: self.now };
-                let down =
-                    Input::Down { attempt: *attempt, fault: Fault::Later, reason: String::new(), random: 0 };
-                self.uplink.clone().reduce(Stamped { at, input: down }).0.view() != self.uplink.view()
-            })
-            .unwrap_or(1)
-    }
-
-    /// Goes to the next deadline.
-    fn tick(&mut self) -> (&'static str, Vec<Effect>) {
-        let deadline = self.uplink.deadline().expect("something is due");
-        assert!(deadline.at > self.now, "{deadline:?}");
-        self.now = deadline.at;
-        (deadline.what, self.give(Uplink::tick()))
-    }
-
-    fn seen(&mut self, live: bool, thinking: bool) -> Vec<Effect> {
-        self.hear(Facts { thinking, ..facts(live, 0) })
-    }
-
-    fn hear(&mut self, facts: Facts) -> Vec<Effect> {
-        self.give(Input::Seen { id: id(), facts: Box::new(facts), stored: None })
-    }
-
-    fn registered(&mut self) -> Vec<Effect> {
-        let row = SessionRow {
-            id: Id::cut("s"),
-            seq: 0,
-            metadata: Some(object(json!({"path": "/"}))),
-            metadata_version: 0,
-            agent_state: Some(object(json!({"requests": {}}))),
-            agent_state_version: 0,
-        };
-        self.give(Input::Registered { id: id(), row: Box::new(row) })
-    }
-}
-
-fn id() -> SessionId {
-    SessionId::from_random([5; 10])
-}
-
-/// A session without an agent whose log ends with this event.
-fn facts(live: bool, last_seq: u64) -> Facts {
-    Facts {
-        live,
-        agent: false,
-        thinking: false,
-        control: None,
-        last_seq,
-        metadata: object(json!({"path": "/"})),
-        agent_state: object(json!({"requests": {}})),
-    }
-}
+use crate::table::{Table, facts, id, object};
 
 /// [happy 5.18: a wait of three seconds, the same for everybody and for ever]
 #[test]
@@ -347,6 +239,29 @@ fn a_server_that_has_lost_a_session_is_told_everything_again() {
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Post { after: 0, .. })), "{effects:?}");
 }
 
+/// What was decided stays in the agent state, the newest of it, so that a phone that was away learns what became of a request.
+#[test]
+fn decided_requests_are_added_and_the_oldest_goes() {
+    let mut table = Table::online();
+    let _ = table.hear(facts(true, 0));
+    let _ = table.registered();
+    let mut known = Object::new();
+    for n in 0..=COMPLETED {
+        let _ = table.hear(facts(true, n as u64 + 1));
+        let completed = Some(object(json!({ format!("r{n:03}"): {"completedAt": n} })));
+        let effects = table.give(Input::Posted { id: id(), through: n as u64 + 1, notices: 0, completed });
+        let said = effects.iter().find_map(|effect| match effect {
+            Effect::Update { slot: Slot::AgentState(_), value, .. } => value["completedRequests"].as_object(),
+            _ => None,
+        });
+        known = said.cloned().unwrap_or_default();
+        let outcome = UpdateOutcome::Stored { version: n as u64 + 1 };
+        let _ = table.give(Input::Updated { slot: Slot::AgentState(id()), outcome, random: 0 });
+    }
+    let ids: Vec<String> = known.keys().cloned().collect();
+    assert!(ids.iter().cloned().eq((1..=COMPLETED).map(|n| format!("r{n:03}"))), "{ids:?}");
+}
+
 /// The row "server connected": whatever could not be said before is said at once, however long its next try was to wait.
 #[test]
 fn a_new_connection_tells_states_and_events_at_once() {
@@ -397,7 +312,11 @@ fn a_server_that_is_away_is_a_flag_and_messages_it_brought_are_still_delivered()
     let messages = vec![message(1), message(2)];
     let effects = table.give(Input::Fetched { id: id(), messages, last: true });
     assert_eq!(delivered(&effects), [1], "one at a time");
-    assert!(table.down(Fault::Later, 0).iter().all(|e| !matches!(e, Effect::Post { .. })));
+    let effects = table.down(Fault::Later, 0);
+    assert!(
+        !effects.iter().any(|e| matches!(e, Effect::Post { .. } | Effect::Deliver { .. })),
+        "{effects:?}"
+    );
     assert_eq!(table.uplink.view().state, UplinkState::Waiting);
     let effects = table.give(Input::Delivered { id: id(), seq: 1, delivery: Delivery::Taken });
     assert_eq!(delivered(&effects), [2], "the next one does not wait for the server: {effects:?}");

@@ -5,8 +5,10 @@
 #![allow(clippy::panic, clippy::expect_used, clippy::unwrap_used)] // Helpers of tests, which clippy does not take for tests.
 
 mod by_hand;
+mod facts;
 mod projected;
 mod server;
+mod table;
 mod world;
 
 use world::{Counts, World};
