@@ -20,7 +20,7 @@ use super::calls::Calls;
 use super::ids::Ids;
 use super::server::{Failed, Server};
 use super::vault::Vault;
-use super::{Status, deliver, emit, inbound, post, sockets};
+use super::{Status, deliver, emit, inbound, post, silence, sockets};
 use crate::actor::{Body, Flow, wall_ms};
 use crate::keys::bytes;
 use crate::remote::{MACHINE_METHODS, SESSION_METHODS};
@@ -32,9 +32,6 @@ pub(super) const MAILBOX: usize = 256;
 
 /// How long calls under way may still take when the link ends.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
-
-/// A server that has said nothing for so long has left out one of its pings, which come every 15 s: it is asked.
-const SUSPICIOUS: Duration = Duration::from_secs(20);
 
 /// What the body hears.
 pub(super) enum Mail {
@@ -74,7 +71,7 @@ pub(super) struct LinkBody {
 }
 
 /// Uniform over all of `u64`. Without randomness the longest wait is waited.
-fn random() -> u64 {
+pub(super) fn random() -> u64 {
     bytes::<8>().map_or(u64::MAX, u64::from_be_bytes)
 }
 
@@ -95,7 +92,7 @@ impl Body for LinkBody {
                 }
                 Mail::Connected { attempt, handle, events, machine } if attempt == self.attempt => {
                     self.handle = Some(handle.clone());
-                    self.tasks.spawn(suspect(attempt, handle, self.to.clone()));
+                    self.tasks.spawn(silence::suspect(attempt, handle, self.to.clone()));
                     let (to, calls) = (self.to.clone(), self.calls.clone());
                     self.tasks.spawn(sockets::machine(attempt, events, calls, to));
                     return Some(Input::Up { attempt, machine });
@@ -123,33 +120,6 @@ impl Body for LinkBody {
         while self.tasks.try_join_next().is_some() {}
         flow
     }
-}
-
-/// Asks a server that has fallen silent whether it is there, for as long as the connection lasts. A way can be dead without
-/// either side being told, and the transport alone would wait a minute for it.
-async fn suspect(attempt: u64, handle: Handle, to: mpsc::Sender<Mail>) {
-    let watching = async {
-        loop {
-            let silence = handle.silence();
-            if silence < SUSPICIOUS {
-                tokio::time::sleep(SUSPICIOUS - silence).await;
-            } else if !emit::barrier(&handle).await && handle.silence() >= SUSPICIOUS {
-                return;
-            }
-        }
-    };
-    tokio::select! {
-        _ = handle.closed() => {}
-        () = watching => given_up(attempt, &to).await,
-    }
-}
-
-/// Tells the reducer that nobody answers on the connection.
-async fn given_up(attempt: u64, to: &mpsc::Sender<Mail>) {
-    let reason = "the server does not answer any more".to_owned();
-    let down = Input::Down { attempt, fault: Fault::Later, reason, random: random() };
-    // The link has ended when nobody listens.
-    let _ = to.send(Mail::Input(Box::new(down))).await;
 }
 
 impl LinkBody {
@@ -325,7 +295,7 @@ impl LinkBody {
         let (to, attempt) = (self.to.clone(), self.attempt);
         self.tasks.spawn(async move {
             if !emit::barrier(&handle).await {
-                given_up(attempt, &to).await;
+                silence::given_up(attempt, &to).await;
             }
         });
     }

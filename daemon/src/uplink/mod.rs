@@ -20,6 +20,7 @@ mod post;
 mod push;
 mod rival;
 mod server;
+mod silence;
 mod sockets;
 mod vault;
 
