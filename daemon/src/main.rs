@@ -32,7 +32,7 @@ use std::process::ExitCode;
 
 use arguments::Arguments;
 use delight_proto::refusal::{Code, Refusal};
-use lifecycle::{logs, notify::ReadyPipe, ready_fd};
+use lifecycle::{logs, notify::ReadyPipe, ready_fd, trim};
 use relay::RelaySettings;
 
 /// Threads for what blocks: starting holders, looking at directories, reading journals. More than the cores, because a
@@ -95,6 +95,7 @@ fn run(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
+        .on_thread_stop(trim::give_back)
         .build()
         .map_err(|e| failed("the daemon's loop cannot be started", e))?;
     let ended = runtime.block_on(compose::run(place, &config, &program, ready_pipe));

@@ -4,3 +4,4 @@ pub(crate) mod logs;
 pub(crate) mod notify;
 pub(crate) mod ready_fd;
 pub(crate) mod single;
+pub(crate) mod trim;
