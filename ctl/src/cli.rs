@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::command;
 use crate::context::Context;
 use crate::failure::{Failure, usage};
+use crate::later::Later;
 
 /// Exit statuses, for `--help`.
 const EXITS: &str = "\
@@ -46,46 +47,82 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// One variant a command; each is its own file under `command/`.
+/// One variant a command, in the order of the help; each is its own file under `command/`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Up(command::up::Args),
-    Down(command::down::Args),
-    Status(command::status::Args),
-    Spawn(Box<command::spawn::Args>),
+    /// Start the daemon, if it does not run yet
+    Up(Later<command::up::Args>),
+    /// Stop the daemon; sessions go on unless --all is given
+    Down(Later<command::down::Args>),
+    /// Show whether the daemon runs, since when, and what it keeps
+    Status(Later<command::status::Args>),
+    /// Make a session and run an agent or a command in it; attach to it if this is a terminal
+    Spawn(Later<Box<command::spawn::Args>>),
+    /// List sessions; those that need you come first
     #[command(visible_alias = "ls")]
-    List(command::list::Args),
-    Show(command::show::Args),
-    Attach(command::attach::Args),
-    Logs(Box<command::logs::Args>),
-    Send(command::send::Args),
-    Wait(command::wait::Args),
-    Next(command::next::Args),
-    Permissions(command::permissions::Args),
-    Allow(command::decide::Allow),
-    Deny(command::decide::Deny),
-    Switch(command::agent_control::Switch),
-    Abort(command::agent_control::Abort),
-    Mode(command::agent_control::Mode),
-    Bypass(command::agent_control::Bypass),
-    Policy(Box<command::policy::Args>),
-    Why(command::why::Args),
-    Replay(command::replay::Args),
-    Agents(command::agents::Args),
-    Pair(command::pair::Args),
-    Account(command::account::Args),
-    Devices(command::devices::Args),
-    Unpair(command::unpair::Args),
-    Stop(command::stop::Args),
-    Kill(command::kill::Args),
-    Rm(command::rm::Args),
-    Resume(command::resume::Args),
-    Rename(command::rename::Args),
-    Events(command::events::Args),
-    Rpc(command::rpc::Args),
-    Machines(command::machines::Args),
-    Completions(command::completions::Args),
-    Service(command::service::Args),
+    List(Later<command::list::Args>),
+    /// Show everything about a session, with its last events
+    Show(Later<command::show::Args>),
+    /// Attach this terminal to a session
+    Attach(Later<command::attach::Args>),
+    /// Print what a session wrote
+    Logs(Later<Box<command::logs::Args>>),
+    /// Give an agent a message, or write text or keys to a session as if typed; done when it has all of it
+    Send(Later<command::send::Args>),
+    /// Wait until a session has ended, its agent needs you, or it is in another state
+    Wait(Later<command::wait::Args>),
+    /// Say who needs you: the session that has waited longest, and how to answer it
+    Next(Later<command::next::Args>),
+    /// List what agents wait to be allowed, or answered; the longest wait first
+    Permissions(Later<command::permissions::Args>),
+    /// Say yes to what an agent asks; done when the agent has the answer
+    Allow(Later<command::decide::Allow>),
+    /// Say no to what an agent asks; done when the agent has the answer
+    Deny(Later<command::decide::Deny>),
+    /// Hand control of an agent to the desktop or the phone; done when it is ready there
+    Switch(Later<command::agent_control::Switch>),
+    /// Stop what an agent is doing; it stays and takes the next message
+    Abort(Later<command::agent_control::Abort>),
+    /// Set an agent's model or permission mode
+    Mode(Later<command::agent_control::Mode>),
+    /// Allow everything an agent asks for a while, or end that
+    Bypass(Later<command::agent_control::Bypass>),
+    /// Say what agents may do without asking a person: deny beats ask, ask beats allow
+    Policy(Later<Box<command::policy::Args>>),
+    /// Show the chain of events that led to the state a session is in
+    Why(Later<command::why::Args>),
+    /// Fold a session's recorded inputs again and compare
+    Replay(Later<command::replay::Args>),
+    /// List the kinds of sessions there are, and what is missing for those that cannot start
+    Agents(Later<command::agents::Args>),
+    /// Pair a phone: shows a code to scan, waits for the phone, and says whose account it is
+    Pair(Later<command::pair::Args>),
+    /// Make, show, back up or take over the account this machine belongs to
+    Account(Later<command::account::Args>),
+    /// List the account's machines, as far as the server knows them
+    Devices(Later<command::devices::Args>),
+    /// Leave the account: the server is told, and the keys on this machine are deleted
+    Unpair(Later<command::unpair::Args>),
+    /// Stop sessions: ask politely, then force; done when nothing of them is alive
+    Stop(Later<command::stop::Args>),
+    /// Kill sessions: end every process of them at once
+    Kill(Later<command::kill::Args>),
+    /// Forget ended sessions and delete their output and events
+    Rm(Later<command::rm::Args>),
+    /// Start an ended session again: same ID, command, directory and environment
+    Resume(Later<command::resume::Args>),
+    /// Give a session another name, or take its name away
+    Rename(Later<command::rename::Args>),
+    /// Print what happened to a session: starts, ends, restarts, troubles
+    Events(Later<command::events::Args>),
+    /// Call a method of the daemon's API and print its result as JSON
+    Rpc(Later<command::rpc::Args>),
+    /// List the machines of this machine's account, for --machine
+    Machines(Later<command::machines::Args>),
+    /// Print the completion script of a shell
+    Completions(Later<command::completions::Args>),
+    /// Have the daemon started at login, by systemd or launchd
+    Service(Later<command::service::Args>),
 }
 
 impl Command {
@@ -111,42 +148,42 @@ impl Command {
             ));
         }
         match self {
-            Self::Up(args) => args.run(context),
-            Self::Down(args) => args.run(context),
-            Self::Status(args) => args.run(context),
-            Self::Spawn(args) => args.run(context),
-            Self::List(args) => args.run(context),
-            Self::Show(args) => args.run(context),
-            Self::Attach(args) => args.run(context),
-            Self::Logs(args) => args.run(context),
-            Self::Send(args) => args.run(context),
-            Self::Wait(args) => args.run(context),
-            Self::Next(args) => args.run(context),
-            Self::Permissions(args) => args.run(context),
-            Self::Allow(args) => args.run(context),
-            Self::Deny(args) => args.run(context),
-            Self::Switch(args) => args.run(context),
-            Self::Abort(args) => args.run(context),
-            Self::Mode(args) => args.run(context),
-            Self::Bypass(args) => args.run(context),
-            Self::Policy(args) => args.run(context),
-            Self::Why(args) => args.run(context),
-            Self::Replay(args) => args.run(context),
-            Self::Agents(args) => args.run(context),
-            Self::Pair(args) => args.run(context),
-            Self::Account(args) => args.run(context),
-            Self::Devices(args) => args.run(context),
-            Self::Unpair(args) => args.run(context),
-            Self::Stop(args) => args.run(context),
-            Self::Kill(args) => args.run(context),
-            Self::Rm(args) => args.run(context),
-            Self::Resume(args) => args.run(context),
-            Self::Rename(args) => args.run(context),
-            Self::Events(args) => args.run(context),
-            Self::Rpc(args) => args.run(context),
-            Self::Machines(args) => args.run(context),
-            Self::Completions(args) => args.run(context),
-            Self::Service(args) => args.run(context),
+            Self::Up(args) => args.0.run(context),
+            Self::Down(args) => args.0.run(context),
+            Self::Status(args) => args.0.run(context),
+            Self::Spawn(args) => args.0.run(context),
+            Self::List(args) => args.0.run(context),
+            Self::Show(args) => args.0.run(context),
+            Self::Attach(args) => args.0.run(context),
+            Self::Logs(args) => args.0.run(context),
+            Self::Send(args) => args.0.run(context),
+            Self::Wait(args) => args.0.run(context),
+            Self::Next(args) => args.0.run(context),
+            Self::Permissions(args) => args.0.run(context),
+            Self::Allow(args) => args.0.run(context),
+            Self::Deny(args) => args.0.run(context),
+            Self::Switch(args) => args.0.run(context),
+            Self::Abort(args) => args.0.run(context),
+            Self::Mode(args) => args.0.run(context),
+            Self::Bypass(args) => args.0.run(context),
+            Self::Policy(args) => args.0.run(context),
+            Self::Why(args) => args.0.run(context),
+            Self::Replay(args) => args.0.run(context),
+            Self::Agents(args) => args.0.run(context),
+            Self::Pair(args) => args.0.run(context),
+            Self::Account(args) => args.0.run(context),
+            Self::Devices(args) => args.0.run(context),
+            Self::Unpair(args) => args.0.run(context),
+            Self::Stop(args) => args.0.run(context),
+            Self::Kill(args) => args.0.run(context),
+            Self::Rm(args) => args.0.run(context),
+            Self::Resume(args) => args.0.run(context),
+            Self::Rename(args) => args.0.run(context),
+            Self::Events(args) => args.0.run(context),
+            Self::Rpc(args) => args.0.run(context),
+            Self::Machines(args) => args.0.run(context),
+            Self::Completions(args) => args.0.run(context),
+            Self::Service(args) => args.0.run(context),
         }
     }
 }
@@ -156,6 +193,13 @@ mod tests {
     use super::*;
     use clap::CommandFactory;
 
+    /// With the options of all commands.
+    fn whole() -> clap::Command {
+        let mut cli = Cli::command();
+        cli.build();
+        cli
+    }
+
     #[test]
     fn definitions_hold_together() {
         Cli::command().debug_assert();
@@ -163,7 +207,7 @@ mod tests {
 
     #[test]
     fn every_command_says_what_it_does_and_shows_an_example() {
-        for command in Cli::command().get_subcommands() {
+        for command in whole().get_subcommands() {
             let about = command.get_about().map(ToString::to_string).unwrap_or_default();
             assert!(!about.is_empty(), "{} has no about", command.get_name());
             let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
@@ -183,6 +227,6 @@ mod tests {
             }
             command.get_subcommands().for_each(check);
         }
-        check(&Cli::command());
+        check(&whole());
     }
 }

@@ -13,6 +13,7 @@ mod failure;
 mod happening;
 mod holder;
 mod keys;
+mod later;
 mod launch;
 mod logs;
 mod output;

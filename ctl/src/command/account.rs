@@ -22,7 +22,6 @@ use crate::text;
 /// A backup has 44 characters; more is something else.
 const MOST: u64 = 4_096;
 
-/// Make, show, back up or take over the account this machine belongs to
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 An account is a secret of 32 bytes; whoever has it reads and does everything the account can. The backup is that secret \

@@ -15,7 +15,6 @@ use crate::failure::Failure;
 use crate::view::{self, OneSession};
 use crate::{happening, span};
 
-/// Hand control of an agent to the desktop or the phone; done when it is ready there
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 local: the agent's own program in the terminal. remote: the phone, or delightctl send, allow and deny. The conversation goes \
@@ -39,7 +38,6 @@ enum To {
     Remote,
 }
 
-/// Stop what an agent is doing; it stays and takes the next message
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:
@@ -49,7 +47,6 @@ pub(crate) struct Abort {
     session: String,
 }
 
-/// Set an agent's model or permission mode
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The words are the agent's own.
@@ -68,7 +65,6 @@ pub(crate) struct Mode {
     permission_mode: Option<String>,
 }
 
-/// Allow everything an agent asks for a while, or end that
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Rules that deny still do, and questions are still asked. It is shown in list and show as long as it holds.

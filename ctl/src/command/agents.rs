@@ -9,7 +9,6 @@ use crate::output::{Output, Tone};
 use crate::table::{Cell, lay_out};
 use crate::text;
 
-/// List the kinds of sessions there are, and what is missing for those that cannot start
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -9,7 +9,6 @@ use crate::failure::Failure;
 use crate::keys::DetachKey;
 use crate::unreachable::NoConnection;
 
-/// Attach this terminal to a session
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The first client that attaches controls the session: it types and its terminal's size counts. Later ones watch unless \

@@ -8,7 +8,6 @@ use crate::cli::Cli;
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// Print the completion script of a shell
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -10,7 +10,6 @@ use crate::context::Context;
 use crate::failure::{Failure, usage};
 use crate::{happening, text};
 
-/// Say yes to what an agent asks; done when the agent has the answer
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Without a session it answers the only permission that waits on this machine. The first answer wins, here or on the phone; \
@@ -35,7 +34,6 @@ pub(crate) struct Allow {
     permission_mode: Option<String>,
 }
 
-/// Say no to what an agent asks; done when the agent has the answer
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -7,7 +7,6 @@ use crate::failure::Failure;
 use crate::output::Tone;
 use crate::{span, text};
 
-/// List the account's machines, as far as the server knows them
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Machines that were paired by a phone cannot read each other's names. Phones and apps are not listed: they leave nothing \

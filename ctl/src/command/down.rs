@@ -15,7 +15,6 @@ use crate::unreachable::NoConnection;
 /// After its answer the daemon has only to close its files.
 const END_LIMIT: Duration = Duration::from_secs(20);
 
-/// Stop the daemon; sessions go on unless --all is given
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -16,7 +16,6 @@ use crate::span;
 /// Events asked for at once: the daemon's own bound.
 const PAGE: u32 = 1_000;
 
-/// Print what happened to a session: starts, ends, restarts, troubles
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

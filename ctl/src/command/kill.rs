@@ -4,7 +4,6 @@ use super::stop;
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// Kill sessions: end every process of them at once
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:

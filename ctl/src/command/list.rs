@@ -16,7 +16,6 @@ const NEWS_MS: u64 = 24 * 3_600_000;
 /// push all that stands behind it out of sight. `show` tells all of it.
 const NO_TERMINAL: usize = 200;
 
-/// List sessions; those that need you come first
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Without an option it shows what is alive, what failed or was cut off, and what ended within the last day.

@@ -20,7 +20,6 @@ use crate::{span, text, view};
 /// How long the daemon may need to see that a holder is gone, or that another one has come.
 const NEWS_LIMIT: Duration = Duration::from_secs(10);
 
-/// Print what a session wrote
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The bytes come out as they were written, escape sequences and all; --strip gives plain text. What a command with pipes \

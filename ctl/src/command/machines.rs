@@ -14,7 +14,6 @@ use crate::table::{Cell, lay_out};
 use crate::text;
 use crate::unreachable::{garbled, lost};
 
-/// List the machines of this machine's account, for --machine
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A machine is named by its name, its host or its id. It can be asked while its daemon runs and is linked to the server; \

@@ -12,7 +12,6 @@ use crate::keys::DetachKey;
 use crate::output::Tone;
 use crate::{span, view};
 
-/// Say who needs you: the session that has waited longest, and how to answer it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Permissions and questions come first, then sessions that failed or were cut off, then agents that wait for a message; of \

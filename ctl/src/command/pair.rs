@@ -19,7 +19,6 @@ use crate::{qr, span, text};
 /// What a shell says of a command that was interrupted.
 const INTERRUPTED: u8 = 130;
 
-/// Pair a phone: shows a code to scan, waits for the phone, and says whose account it is
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The code is good once and for two minutes; ctrl-c gives it up. Phone and machine must use the same server. After the \

@@ -8,7 +8,6 @@ use crate::output::{Output, Tone};
 use crate::table::{Cell, lay_out};
 use crate::{happening, span, text};
 
-/// List what agents wait to be allowed, or answered; the longest wait first
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -21,7 +21,6 @@ use crate::span;
 use crate::table::{Cell, lay_out};
 use crate::text;
 
-/// Say what agents may do without asking a person: deny beats ask, ask beats allow
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A rule names a tool, the first words of a command, a directory, or several of them: then all must fit. An allow covers a \

@@ -7,7 +7,6 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::view::{self, OneSession};
 
-/// Give a session another name, or take its name away
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -6,7 +6,6 @@ use delight_proto::refusal::{Code, Refusal};
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// Fold a session's recorded inputs again and compare
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Inputs are recorded where the daemon's configuration says `record = true`; a recording holds what was typed. The daemon \

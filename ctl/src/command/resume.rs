@@ -6,7 +6,6 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::view::{self, OneSession};
 
-/// Start an ended session again: same ID, command, directory and environment
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Its earlier output is kept; the new output follows it.

@@ -7,7 +7,6 @@ use super::batch;
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// Forget ended sessions and delete their output and events
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 A session that is alive is refused unless --force ends it first. What is deleted cannot be had again.

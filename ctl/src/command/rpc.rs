@@ -9,7 +9,6 @@ use serde_json::value::RawValue;
 use crate::context::Context;
 use crate::failure::{Failure, system, usage};
 
-/// Call a method of the daemon's API and print its result as JSON
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -22,7 +22,6 @@ use crate::{keys, text};
 /// Bytes a request carries: in base64, sealed and in base64 again it goes through a server too.
 const PIECE: usize = 256 << 10;
 
-/// Give an agent a message, or write text or keys to a session as if typed; done when it has all of it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 An agent the phone drives gets the text as one message. Any other session gets it as it is, as if typed, without a line end \

@@ -12,7 +12,6 @@ use crate::output::Tone;
 use crate::service::{self, Manager, Plan, State};
 use crate::text;
 
-/// Have the daemon started at login, by systemd or launchd
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 It is a service of yours, not of the system: no root is needed. Stopping, restarting or uninstalling it leaves \

@@ -14,7 +14,6 @@ use crate::{happening, span, text, view};
 /// Events shown at the end: what happened lately.
 const TAIL: u64 = 10;
 
-/// Show everything about a session, with its last events
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:

@@ -31,7 +31,6 @@ const END_LIMIT: Duration = Duration::from_secs(2);
 /// Characters of a command that are shown of a new session.
 const COMMAND_SHOWN: usize = 400;
 
-/// Make a session and run an agent or a command in it; attach to it if this is a terminal
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 The session is attached when standard input and output are a terminal; ctrl-\\ detaches and leaves it running.

@@ -10,7 +10,6 @@ use crate::output::Tone;
 use crate::unreachable::NoConnection;
 use crate::{span, text, view};
 
-/// Show whether the daemon runs, since when, and what it keeps
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exits with 4 when no daemon runs.

@@ -9,7 +9,6 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::{span, view};
 
-/// Stop sessions: ask politely, then force; done when nothing of them is alive
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Every process of the session is ended, also those that went into the background.

@@ -13,7 +13,6 @@ use crate::text;
 /// Done, but the server still lists the machine.
 const WITH_A_WARNING: u8 = 8;
 
-/// Leave the account: the server is told, and the keys on this machine are deleted
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Sessions go on. When the server cannot be reached the keys are deleted all the same and the exit status is 8: the machine \

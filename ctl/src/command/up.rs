@@ -11,7 +11,6 @@ use crate::failure::Failure;
 use crate::output::Tone;
 use crate::{launch, text};
 
-/// Start the daemon, if it does not run yet
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 It goes on after you log out only where the system allows that: see `delightctl service install`.

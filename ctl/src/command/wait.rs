@@ -15,7 +15,6 @@ use crate::span;
 use crate::unreachable::lost;
 use crate::view::{self, OneSession};
 
-/// Wait until a session has ended, its agent needs you, or it is in another state
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Exits with 7 when the time is up first. It returns at once if the state is reached already.

@@ -7,7 +7,6 @@ use crate::failure::Failure;
 use crate::output::Tone;
 use crate::{happening, span, view};
 
-/// Show the chain of events that led to the state a session is in
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Only what still counts is shown: how it was last started or ended and by whom, who drives and since when, what it waits \
