@@ -32,7 +32,7 @@ use std::process::ExitCode;
 
 use arguments::Arguments;
 use delight_proto::refusal::{Code, Refusal};
-use lifecycle::{logs, notify::ReadyPipe, ready_fd, trim};
+use lifecycle::{heap, logs, notify::ReadyPipe, ready_fd};
 use relay::RelaySettings;
 
 /// Threads for what blocks: starting holders, looking at directories, reading journals. More than the cores, because a
@@ -78,6 +78,7 @@ fn run(
     relay: Option<SocketAddr>,
     ready_pipe: &mut ReadyPipe,
 ) -> Result<(), Refusal> {
+    heap::share();
     let failed = |what: &str, e: std::io::Error| Refusal::new(Code::Internal, what.to_owned(), e.to_string());
     let program = std::env::current_exe().map_err(|e| failed("the daemon's own path is not known", e))?;
     let place = paths::resolve()?;
@@ -95,7 +96,7 @@ fn run(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
-        .on_thread_stop(trim::give_back)
+        .on_thread_stop(heap::give_back)
         .build()
         .map_err(|e| failed("the daemon's loop cannot be started", e))?;
     let ended = runtime.block_on(compose::run(place, &config, &program, ready_pipe));
