@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use delight_core::uplink::{Projection, Shortened, Stored};
+use delight_core::uplink::{Projection, Stored};
 use delight_crypto::{DataKey, Fresh, Sealed, SealingKey};
 use delight_proto::id::SessionId;
 use delight_proto::place::Place;
@@ -134,15 +134,7 @@ impl Vault {
         }
         let data = DataKey::generate(fresh()?);
         // Before anything is sealed with it: what the server has and nobody can open is lost.
-        let asked = Stored {
-            server_id: None,
-            sent: 0,
-            received: 0,
-            notices: Vec::new(),
-            ended: false,
-            shortened: Shortened::default(),
-        };
-        self.write(id, &data, asked).await?;
+        self.write(id, &data, Stored::default()).await?;
         Ok(self.keep(id, data))
     }
 

@@ -10,13 +10,13 @@ use delight_proto::agent::Activity;
 use delight_proto::api::method::SessionPrompt;
 use delight_proto::sync::record::{Record, SessionEvent};
 use delight_proto::sync::rpc::{PermissionDecision, ResumeRequest, SpawnRequest};
-use delight_sdk::{Message, Phone, Presence, Spawn, Words};
+use delight_sdk::{Phone, Presence, Spawn, Words};
 use delight_tests::{Sandbox, kernel, until, until_some};
 use serde_json::{Value, json};
 
 use super::raw::Raw;
 use super::rig::{Link, MACHINE, Relay, is_online};
-use super::talk::{agent, said};
+use super::talk::{agent, history, said};
 
 /// A linked machine listens on no port, whatever runs on it: who may ask is decided by its sockets' owner (see
 /// `another_user_is_refused_at_both_sockets`). [happy 5.4: a control port that asks nobody who he is]
@@ -251,19 +251,6 @@ fn row_5_19_a_server_ends_when_it_is_asked_to_and_its_log_tells_nothing() {
         let machines = phone.machines().wait().unwrap_or_default();
         machines.iter().any(|machine| machine.presence == Presence::Online)
     });
-}
-
-/// All messages of a session.
-fn history(phone: &Phone, id: &str) -> Vec<Message> {
-    let mut messages: Vec<Message> = Vec::new();
-    loop {
-        let after = messages.last().map_or(0, |message| message.seq);
-        let page = phone.history_after(id, after, 50).wait().unwrap();
-        messages.extend(page.messages);
-        if !page.more {
-            return messages;
-        }
-    }
 }
 
 /// A turn that is over before anybody looks has a beginning, words and an end of its own, and the next one another name.

@@ -3,7 +3,7 @@
 use delight_proto::api::method::SessionSpawn;
 use delight_proto::sync::record::{Record, SessionEvent};
 use delight_proto::sync::rpc::PermissionDecision;
-use delight_sdk::{Phone, PhoneEvent, Session, Words};
+use delight_sdk::{Message, Phone, PhoneEvent, Session, Words};
 use delight_tests::{Sandbox, until_some};
 use serde_json::json;
 
@@ -19,31 +19,37 @@ pub(crate) fn agent(sandbox: &Sandbox, phone: &Phone) -> Session {
     })
 }
 
+/// All messages of a session, in the order in which the server has them.
+pub(crate) fn history(phone: &Phone, session: &str) -> Vec<Message> {
+    let mut messages: Vec<Message> = Vec::new();
+    loop {
+        let after = messages.last().map_or(0, |message| message.seq);
+        let page = phone.history_after(session, after, 50).wait().unwrap();
+        messages.extend(page.messages);
+        if !page.more {
+            return messages;
+        }
+    }
+}
+
 /// What the agent has said and done so far, in the order in which the server has it.
 pub(crate) fn said(phone: &Phone, session: &str) -> Vec<String> {
     let mut said = Vec::new();
-    let mut after = 0;
-    loop {
-        let page = phone.history_after(session, after, 50).wait().unwrap();
-        for message in &page.messages {
-            after = message.seq;
-            match &message.body {
-                Ok(Record::Session(record)) => match &record.content.ev {
-                    SessionEvent::Text(text) if text.thinking.is_none() => {
-                        said.push(text.text.expose().to_string());
-                    }
-                    SessionEvent::TurnStart(_) => said.push("<".to_owned()),
-                    SessionEvent::TurnEnd(_) => said.push(">".to_owned()),
-                    _ => {}
-                },
-                Ok(Record::Agent(_)) => said.push("(notice)".to_owned()),
+    for message in history(phone, session) {
+        match &message.body {
+            Ok(Record::Session(record)) => match &record.content.ev {
+                SessionEvent::Text(text) if text.thinking.is_none() => {
+                    said.push(text.text.expose().to_string());
+                }
+                SessionEvent::TurnStart(_) => said.push("<".to_owned()),
+                SessionEvent::TurnEnd(_) => said.push(">".to_owned()),
                 _ => {}
-            }
-        }
-        if !page.more {
-            return said;
+            },
+            Ok(Record::Agent(_)) => said.push("(notice)".to_owned()),
+            _ => {}
         }
     }
+    said
 }
 
 /// Each message reaches the agent once and in order, and each turn that starts ends, while the server restarts and the daemon

@@ -37,8 +37,8 @@ pub struct Shortened {
     folded_until: u64,
 }
 
-/// What is kept of a session's link across the daemon's end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What is kept of a session's link across the daemon's end. The default: the server was asked, and nothing was sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stored {
     /// The server's id of the session; none: it was asked to make the session known, and has not answered.
     pub server_id: Option<Id>,

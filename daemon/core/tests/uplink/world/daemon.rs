@@ -1,7 +1,7 @@
 //! The daemon of the world: its life, and what becomes of each of the link's effects.
 
 use delight_core::actor::{Reducer, Stamp, Stamped};
-use delight_core::uplink::{Arrived, Delivery, Effect, Facts, Input, Shortened, Stored, Uplink};
+use delight_core::uplink::{Arrived, Delivery, Effect, Facts, Input, Uplink};
 use delight_proto::agent::Control;
 use delight_proto::id::SessionId;
 use delight_proto::refusal::{Code, Refusal};
@@ -120,15 +120,7 @@ impl World {
             Effect::Connect { attempt, .. } => self.attempt = *attempt,
             Effect::Register { id, .. } => {
                 // As the shell does: the session's key is durable before anything is sealed with it.
-                let asked = Stored {
-                    server_id: None,
-                    sent: 0,
-                    received: 0,
-                    notices: Vec::new(),
-                    ended: false,
-                    shortened: Shortened::default(),
-                };
-                self.stored.entry(*id).or_insert(asked);
+                self.stored.entry(*id).or_default();
             }
             _ => {}
         }
