@@ -137,6 +137,8 @@ fn row_5_1_sessions_are_the_machines_own_after_its_daemon_was_killed() {
     world.phone.stop(&world.machine.id, &id).wait().unwrap();
     assert_eq!(world.phase(local), Phase::Stopped);
     world.restart();
+    // An ended one is not made known to the server again: its name there is remembered.
+    assert_eq!(world.local(&id), local);
     // Stopped a second time, by its own id: done, and said to be.
     world.phone.stop(&world.machine.id, local.as_str()).wait().unwrap();
     let resume =

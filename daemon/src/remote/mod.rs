@@ -60,7 +60,7 @@ pub(crate) trait ServerIds: Send + Sync + std::fmt::Debug {
     /// who is told the id can use it at once. Cancel safe.
     fn server_id(&self, id: SessionId) -> ServerIdSoon<'_>;
 
-    /// The same without waiting.
+    /// What the server called it last, without waiting: known after a restart too, before its calls arrive again.
     fn known(&self, id: SessionId) -> Option<Id>;
 
     /// The session the server knows by this id, ended ones included.

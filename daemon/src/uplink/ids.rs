@@ -26,8 +26,16 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Table {
-    ours: HashMap<SessionId, Id>,
+    ours: HashMap<SessionId, Known>,
     theirs: HashMap<Id, SessionId>,
+}
+
+/// What the server calls a session.
+#[derive(Debug)]
+struct Known {
+    as_id: Id,
+    /// Its calls are registered there; `false` is what another life of the daemon left.
+    answers: bool,
 }
 
 impl Default for Ids {
@@ -42,22 +50,15 @@ impl Ids {
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The server knows the session by this id.
+    /// The server knows the session by this id, and its calls arrive here.
     pub(super) fn learn(&self, id: SessionId, server_id: Id) {
-        let mut table = self.table();
-        if let Some(before) = table.ours.insert(id, server_id.clone())
-            && before != server_id
-        {
-            table.theirs.remove(&before);
-        }
-        table.theirs.insert(server_id, id);
-        drop(table);
+        self.table().enter(id, server_id, true);
         self.0.changed.send_modify(|n| *n += 1);
     }
 
     /// The server knew the session by this id in another life of the daemon; whether it can be asked there is open.
     pub(super) fn recognise(&self, id: SessionId, server_id: Id) {
-        self.table().theirs.insert(server_id, id);
+        self.table().enter(id, server_id, false);
     }
 
     /// The session is forgotten.
@@ -72,11 +73,15 @@ impl Ids {
         *self.table() = Table::default();
     }
 
+    fn answering(&self, id: SessionId) -> Option<Id> {
+        self.table().ours.get(&id).filter(|known| known.answers).map(|known| known.as_id.clone())
+    }
+
     async fn wait(&self, id: SessionId) -> Result<Id, Refusal> {
         let mut changed = self.0.changed.subscribe();
         let found = async {
             loop {
-                if let Some(server_id) = self.known(id) {
+                if let Some(server_id) = self.answering(id) {
                     return server_id;
                 }
                 // The sender lives as long as `self`.
@@ -94,16 +99,46 @@ impl Ids {
     }
 }
 
+impl Table {
+    fn enter(&mut self, id: SessionId, as_id: Id, answers: bool) {
+        if let Some(before) = self.ours.insert(id, Known { as_id: as_id.clone(), answers })
+            && before.as_id != as_id
+        {
+            self.theirs.remove(&before.as_id);
+        }
+        self.theirs.insert(as_id, id);
+    }
+}
+
 impl ServerIds for Ids {
     fn server_id(&self, id: SessionId) -> ServerIdSoon<'_> {
         Box::pin(self.wait(id))
     }
 
     fn known(&self, id: SessionId) -> Option<Id> {
-        self.table().ours.get(&id).cloned()
+        self.table().ours.get(&id).map(|known| known.as_id.clone())
     }
 
     fn local_id(&self, id: &Id) -> Option<SessionId> {
         self.table().theirs.get(id).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_id_of_another_life_is_told_and_not_yet_promised() {
+        let ids = Ids::default();
+        let session = SessionId::from_random([7; 10]);
+        ids.recognise(session, Id::cut("before"));
+        assert_eq!(ids.known(session), Some(Id::cut("before")));
+        assert_eq!(ids.local_id(&Id::cut("before")), Some(session));
+        assert_eq!(ids.answering(session), None);
+        ids.learn(session, Id::cut("after"));
+        assert_eq!(ids.wait(session).await.unwrap(), Id::cut("after"));
+        assert_eq!(ids.known(session), Some(Id::cut("after")));
+        assert_eq!(ids.local_id(&Id::cut("before")), None, "the server has lost what it had");
     }
 }
