@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use delight_journal::{Error, Options, Reader, Recovery, Writer};
+use delight_journal::{Closing, Error, Options, Reader, Recovery, Writer};
 use delight_proto::holder::journal::{Mark, kind};
 
 /// A failing disk is asked again after this many lost bytes …
@@ -41,7 +41,7 @@ impl OutputLog {
             segment_bytes: (retain_bytes / 16).clamp(64 << 10, 4 << 20),
             retain_bytes,
             // A roll must not wait for a disk while the runner writes; `sync` catches up.
-            sync_on_roll: false,
+            closing: Closing::Leave,
             ..Options::default()
         };
         let (writer, recovery) = Writer::open(&dir, options)?;

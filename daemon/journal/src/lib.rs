@@ -12,6 +12,7 @@
 //! journal) and the daemon's `daemon.lock` (event log) make a second writer impossible before it gets here. Any
 //! number of [`Reader`]s may read while the writer writes.
 
+mod closed;
 mod error;
 mod format;
 mod reader;
@@ -19,6 +20,7 @@ mod recovery;
 mod segment;
 mod writer;
 
+pub use closed::{Closed, Closing};
 pub use error::Error;
 pub use format::{MAX_PAYLOAD, Parsed, RECORD_HEADER, Record, SEGMENT_HEADER, Step, VERSION, parse_segment};
 pub use reader::{Found, Item, Reader, find_last};

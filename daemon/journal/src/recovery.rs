@@ -15,6 +15,9 @@ pub struct Recovery {
     /// Damaged bytes in the newest segment that have intact records behind them. They are kept, readers are told, and
     /// writing goes on in a new segment.
     pub damaged_bytes: u64,
+    /// Bytes of a newest segment that the one before it does not reach: the machine ended while that one was being made
+    /// durable. It is set aside: what follows a gap must not pass for the log's end.
+    pub unjoined_bytes: u64,
 }
 
 /// Where writing goes on.
@@ -27,10 +30,13 @@ pub(crate) struct Resume {
 }
 
 /// Looks at the newest segment and brings it into a state that can be appended to. Older segments were complete when
-/// the newer one was created; readers check them record by record.
-pub(crate) fn recover(dir: &Path) -> Result<Resume, Error> {
+/// the newer one was created; readers check them record by record. `joined`: but for the one before the newest.
+pub(crate) fn recover(dir: &Path, joined: bool) -> Result<Resume, Error> {
     let mut resume =
         Resume { segments: segment::list(dir)?, salt: None, next: None, recovery: Recovery::default() };
+    if joined {
+        resume.recovery.unjoined_bytes = set_unjoined_aside(dir, &mut resume.segments)?;
+    }
     if let Some(newest) = resume.segments.last_mut() {
         let path = segment::path(dir, newest.first);
         let bytes = fs::read(&path).map_err(io("read", &path))?;
@@ -68,4 +74,22 @@ pub(crate) fn recover(dir: &Path) -> Result<Resume, Error> {
         }
     }
     Ok(resume)
+}
+
+/// Takes the newest segment out of the log if the one before it ends too early. Gives its bytes.
+fn set_unjoined_aside(dir: &Path, segments: &mut Vec<Segment>) -> Result<u64, Error> {
+    let [.., before, newest] = segments.as_slice() else { return Ok(0) };
+    let path = segment::path(dir, before.first);
+    let bytes = fs::read(&path).map_err(io("read", &path))?;
+    let end = parse_segment(&bytes, |_| ()).map_or(before.first, |parsed| {
+        let salt = Head::parse(&bytes).map(|head| head.salt).unwrap_or_default();
+        salvage(salt, &bytes[parsed.intact..], parsed.next, |_| ()).map_or(parsed.next, |(end, _)| end)
+    });
+    if end == newest.first {
+        return Ok(0);
+    }
+    let (path, bytes) = (segment::path(dir, newest.first), newest.bytes);
+    fs::rename(&path, path.with_extension("unjoined")).map_err(io("set aside", &path))?;
+    segments.pop();
+    Ok(bytes)
 }

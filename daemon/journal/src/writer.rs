@@ -7,6 +7,7 @@ use std::io::{self, IoSlice, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::closed::{Closed, Closing, Durable};
 use crate::error::{Error, io};
 use crate::format::{Head, MAX_PAYLOAD, SEGMENT_HEADER, record_header};
 use crate::recovery::{Recovery, recover};
@@ -21,8 +22,8 @@ pub struct Options {
     pub retain_bytes: u64,
     /// Where an empty log begins.
     pub first: Point,
-    /// Whether a segment is made durable when it is closed. Without it only [`Writer::sync`] does.
-    pub sync_on_roll: bool,
+    /// What becomes of a segment that is closed.
+    pub closing: Closing,
 }
 
 impl Default for Options {
@@ -31,7 +32,7 @@ impl Default for Options {
             segment_bytes: 4 << 20,
             retain_bytes: 64 << 20,
             first: Point { ordinal: 1, position: 0 },
-            sync_on_roll: true,
+            closing: Closing::Sync,
         }
     }
 }
@@ -66,6 +67,10 @@ pub struct Writer {
     /// Segments closed but not yet durable.
     unsynced: Vec<Point>,
     dir_unsynced: bool,
+    /// Handed out, or to be: whether the one segment of `unsynced` has become durable.
+    durable: Option<Durable>,
+    /// To be taken.
+    closed: Option<Closed>,
 }
 
 impl std::fmt::Debug for Writer {
@@ -84,7 +89,8 @@ impl Writer {
     pub fn open(dir: impl Into<PathBuf>, options: Options) -> Result<(Self, Recovery), Error> {
         let dir = dir.into();
         make_dir(&dir)?;
-        let resume = recover(&dir)?;
+        let joined = options.closing == Closing::Aside;
+        let resume = recover(&dir, joined)?;
         let mut writer = Self {
             segments: resume.segments.into(),
             total: 0,
@@ -92,9 +98,15 @@ impl Writer {
             active: None,
             unsynced: Vec::new(),
             dir_unsynced: false,
+            durable: None,
+            closed: None,
             dir,
             options,
         };
+        if joined && writer.segments.len() > 1 {
+            // The writer before us may have ended before it was made durable.
+            writer.unsynced.push(writer.segments[writer.segments.len() - 2].first);
+        }
         writer.total = writer.segments.iter().map(|s| s.bytes).sum();
         if let (Some(salt), Some(newest)) = (resume.salt, writer.segments.back()) {
             let path = segment::path(&writer.dir, newest.first);
@@ -205,15 +217,33 @@ impl Writer {
             self.segments.retain(|s| segment::path(dir, s.first).exists());
             self.total = self.segments.iter().map(|s| s.bytes).sum();
             self.unsynced.clear();
+            (self.durable, self.closed) = (None, None);
         }
         gone
     }
 
+    /// The segment that was closed last, for making it durable beside the writer. Only with [`Closing::Aside`], and once.
+    pub fn take_closed(&mut self) -> Option<Closed> {
+        self.closed.take()
+    }
+
     fn close_active(&mut self) -> Result<(), Error> {
-        if self.options.sync_on_roll {
-            self.sync()?;
-        } else if let Some(newest) = self.segments.back() {
-            self.unsynced.push(newest.first);
+        if self.durable.take_if(|durable| durable.is_proved()).is_some() {
+            self.unsynced.clear();
+        }
+        match (self.options.closing, self.segments.back()) {
+            (Closing::Leave, Some(newest)) => self.unsynced.push(newest.first),
+            (Closing::Aside, Some(newest)) if self.unsynced.is_empty() => {
+                if let Some(active) = self.active.take() {
+                    self.unsynced.push(newest.first);
+                    let durable = self.durable.insert(Durable::default()).clone();
+                    self.closed = Some(Closed { file: active.file, dir: self.dir.clone(), durable });
+                }
+            }
+            _ => {
+                self.sync()?;
+                (self.durable, self.closed) = (None, None);
+            }
         }
         self.active = None;
         Ok(())

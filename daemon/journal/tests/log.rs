@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use delight_journal::{
-    Error, Item, Options, Point, RECORD_HEADER, Reader, SEGMENT_HEADER, Writer, find_last, parse_segment,
+    Closing, Error, Item, Options, Point, RECORD_HEADER, Reader, SEGMENT_HEADER, Writer, find_last,
+    parse_segment,
 };
 use proptest::prelude::*;
 
@@ -203,6 +204,64 @@ fn retention_drops_whole_segments_and_says_where_history_starts() {
     assert_eq!(drain(&mut seek), kept);
     let (writer, _) = Writer::open(dir.path(), options(1_000, 5_000)).unwrap();
     assert_eq!(writer.end(), Point { ordinal: 201, position: 20_000 });
+}
+
+/// A log of one record a segment whose full segments are made durable beside the writer.
+fn beside(dir: &Path) -> Writer {
+    let options = Options { closing: Closing::Aside, ..options(SEGMENT_HEADER as u64 + 1, 1 << 30) };
+    Writer::open(dir, options).unwrap().0
+}
+
+#[test]
+fn a_full_segment_is_handed_out_when_the_one_before_it_is_known_to_be_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut writer = beside(dir.path());
+    let hands_out = |writer: &mut Writer| {
+        append(writer, 1, b"one");
+        writer.take_closed()
+    };
+    assert!(hands_out(&mut writer).is_none(), "nothing is full");
+    let first = hands_out(&mut writer).unwrap();
+    assert!(
+        hands_out(&mut writer).is_none(),
+        "nobody has made the first durable: the writer does, with the second"
+    );
+    let third = hands_out(&mut writer).unwrap();
+    first.sync().unwrap();
+    assert!(
+        hands_out(&mut writer).is_none(),
+        "that it is the first that was made durable does not help the third"
+    );
+    drop(third);
+    hands_out(&mut writer).unwrap().sync().unwrap();
+    assert!(hands_out(&mut writer).is_some());
+    drop(writer);
+    let mut writer = beside(dir.path());
+    assert!(hands_out(&mut writer).is_none(), "whoever wrote before may have ended too early");
+    assert!(hands_out(&mut writer).is_some());
+    assert_eq!(drain(&mut Reader::open(dir.path())).len(), 9);
+}
+
+#[test]
+fn a_power_cut_while_a_full_segment_was_made_durable_leaves_no_gap() {
+    for lost in 1..=(RECORD_HEADER + 3 + SEGMENT_HEADER) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = beside(dir.path());
+        let first = append(&mut writer, 1, b"one");
+        append(&mut writer, 1, b"two");
+        append(&mut writer, 1, b"six");
+        drop(writer);
+        // The newest reached the disk, the one before it not whole.
+        let torn = &segments(dir.path())[1];
+        let bytes = fs::metadata(torn).unwrap().len() as usize;
+        fs::OpenOptions::new().write(true).open(torn).unwrap().set_len((bytes - lost) as u64).unwrap();
+        let options = Options { closing: Closing::Aside, ..options(SEGMENT_HEADER as u64 + 1, 1 << 30) };
+        let (mut writer, recovery) = Writer::open(dir.path(), options).unwrap();
+        assert_eq!(recovery.unjoined_bytes, bytes as u64, "{lost} bytes lost");
+        let next = append(&mut writer, 1, b"new");
+        assert_eq!(next.ordinal, 2, "{lost} bytes lost");
+        assert_eq!(drain(&mut Reader::open(dir.path())), [first, next], "{lost} bytes lost");
+    }
 }
 
 #[test]

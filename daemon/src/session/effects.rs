@@ -96,6 +96,7 @@ impl Body for SessionBody {
                     saves = true;
                     writes.push(Write::Save(record));
                 }
+                Effect::Checkpoint(record) => writes.push(Write::Checkpoint(record)),
                 Effect::Forget => {
                     forgets = true;
                     writes.push(Write::Forget);
@@ -168,7 +169,8 @@ impl SessionBody {
             }
             Effect::Gone => self.report(supervisor::Input::Gone { id: self.id }).await,
             Effect::Reply { ticket, result } => self.shared.tickets.answer(ticket, result.map(Told::from)),
-            Effect::Launch | Effect::Append(_) | Effect::Save(_) | Effect::Forget => {}
+            Effect::Launch | Effect::Append(_) | Effect::Save(_) | Effect::Checkpoint(_) | Effect::Forget => {
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use delight_core::actor::{Effects, Stamped};
 use delight_core::replay::{Came, Entry};
 use delight_core::session::{Effect, Input, Session};
-use delight_journal::{Options, Point, Writer};
+use delight_journal::{Closing, Options, Point, Writer};
 
 use crate::actor::wall_ms;
 
@@ -84,7 +84,7 @@ impl Recorder {
                     segment_bytes: SEGMENT_BYTES,
                     retain_bytes: RETAIN_BYTES,
                     first: Point { ordinal: 1, position: 0 },
-                    sync_on_roll: false,
+                    closing: Closing::Leave,
                 };
                 let (writer, _) = Writer::open(&self.dir, options).map_err(|e| e.to_string())?;
                 empty.insert(writer)

@@ -1,6 +1,6 @@
 //! Event logs: one directory of segments a session, opened on demand.
 
-use delight_journal::{Error, Item, Options, Point, Reader, Writer};
+use delight_journal::{Closed, Closing, Error, Item, Options, Point, Reader, Writer};
 use delight_proto::event::Event;
 use delight_proto::id::SessionId;
 use delight_proto::place::Place;
@@ -25,7 +25,7 @@ fn options() -> Options {
         segment_bytes: SEGMENT_BYTES,
         retain_bytes: RETAIN_BYTES,
         first: Point { ordinal: 1, position: 0 },
-        sync_on_roll: true,
+        closing: Closing::Aside,
     }
 }
 
@@ -34,11 +34,12 @@ fn options() -> Options {
 pub(super) struct Logs {
     place: Place,
     open: Vec<(SessionId, Writer)>,
+    closed: Vec<Closed>,
 }
 
 impl Logs {
     pub(super) fn new(place: Place) -> Self {
-        Self { place, open: Vec::new() }
+        Self { place, open: Vec::new(), closed: Vec::new() }
     }
 
     /// Appends an event. It survives the end of this process when this returns.
@@ -60,10 +61,15 @@ impl Logs {
             return Err(refuse(format!("the log goes on with event {next}")));
         }
         let json = serde_json::to_vec(event).map_err(|e| refuse(e.to_string()))?;
-        writer
-            .append(EVENT, 1, event.at_ms, &[&json])
-            .map(drop)
-            .map_err(|e| refuse(e.to_string()).fix("check free space of the state directory"))
+        let appended = writer.append(EVENT, 1, event.at_ms, &[&json]);
+        let closed = writer.take_closed();
+        self.closed.extend(closed);
+        appended.map(drop).map_err(|e| refuse(e.to_string()).fix("check free space of the state directory"))
+    }
+
+    /// Segments that became full and are to be made durable.
+    pub(super) fn take_closed(&mut self) -> Vec<Closed> {
+        std::mem::take(&mut self.closed)
     }
 
     /// Closes a log whose session is forgotten.

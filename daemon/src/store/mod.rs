@@ -6,6 +6,7 @@
 //! | write | `kill -9` of the daemon | power loss |
 //! |---|---|---|
 //! | `Save` (registry record), once answered | survives | survives: flushed before the answer |
+//! | `Checkpoint` (registry record), once answered | may be lost: the one before it and the events behind that are there | the same |
 //! | `Link` (keys and cursors of the link to the server), once answered | survives | survives: flushed before the answer |
 //! | `Forget`, once answered | survives | survives; a directory whose deletion was cut short is deleted at the next start |
 //! | `Append` (event), once answered | survives: one `writev` into the page cache | the newest events may be lost, whole ones only; the numbering goes on after the last one kept, and the link's cursor is taken back to it |
@@ -17,6 +18,7 @@
 //! byte, and one that opens with records missing is kept beside as it was. One damaged record is set aside (tree
 //! `quarantine`), reported, and the rest works.
 
+mod beside;
 mod events;
 mod policy;
 mod record;
@@ -48,6 +50,8 @@ pub(crate) use uplink::LinkRecord;
 pub(crate) enum Write {
     /// A registry record, made durable.
     Save(Box<Record>),
+    /// A registry record, made durable some time.
+    Checkpoint(Box<Record>),
     /// An event; its number must follow the last one's.
     Append(Event),
     /// The link to the server, made durable.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use delight_proto::id::SessionId;
@@ -33,14 +34,40 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// The open registry.
 #[derive(Debug)]
 pub(super) struct Registry {
-    path: PathBuf,
-    db: sled::Db,
-    /// sled's log file, for [`Registry::flush`].
-    log: File,
+    flusher: Flusher,
     sessions: sled::Tree,
     quarantine: sled::Tree,
     policies: Policies,
     links: sled::Tree,
+}
+
+/// What makes the registry durable, on whatever thread.
+#[derive(Debug, Clone)]
+pub(super) struct Flusher {
+    path: PathBuf,
+    db: sled::Db,
+    /// sled's log file.
+    log: Arc<File>,
+}
+
+impl Flusher {
+    /// Makes everything written so far durable.
+    ///
+    /// On Linux sled's own flush is a `sync_file_range`, which writes pages but neither the file's new length nor the
+    /// disk's cache: enough against `kill -9`, not against a power cut. Hence the `fdatasync` behind it.
+    pub(super) fn flush(&self) -> Result<(), Refusal> {
+        self.db.flush().map_err(|e| self.refuse("write", &e))?;
+        self.log.sync_data().map_err(|e| self.refuse("sync", &e))
+    }
+
+    fn refuse(&self, verb: &str, e: &dyn std::fmt::Display) -> Refusal {
+        Refusal::new(
+            Code::Storage,
+            format!("the registry {} could not be used", self.path.display()),
+            format!("{verb}: {e}"),
+        )
+        .fix("check free space and the disk, then restart the daemon: sessions go on meanwhile")
+    }
 }
 
 /// What [`Registry::load`] found.
@@ -86,13 +113,14 @@ impl Registry {
             Err(panic) => return Err(damaged(format!("it is damaged ({})", panic_text(&panic)))),
         };
         let log = File::open(path.join("db")).map_err(|e| damaged(format!("its log: {e}")))?;
-        let registry = Self { path: called.to_owned(), db, log, sessions, quarantine, policies, links };
+        let flusher = Flusher { path: called.to_owned(), db, log: Arc::new(log) };
+        let registry = Self { flusher, sessions, quarantine, policies, links };
         registry.check_schema(sessions_dir, damaged)?;
         Ok(registry)
     }
 
     fn check_schema(&self, sessions_dir: &Path, damaged: impl Fn(String) -> Refusal) -> Result<(), Refusal> {
-        let found = self.db.get(SCHEMA_KEY).map_err(|e| damaged(e.to_string()))?;
+        let found = self.flusher.db.get(SCHEMA_KEY).map_err(|e| damaged(e.to_string()))?;
         let Some(found) = found else {
             let left = super::stray::session_dirs(sessions_dir).len();
             if left > 0 || !self.sessions.is_empty() {
@@ -100,14 +128,17 @@ impl Registry {
                     "it is empty, while {left} sessions have data: it was lost or damaged"
                 )));
             }
-            self.db.insert(SCHEMA_KEY, SCHEMA.to_string().as_bytes()).map_err(|e| damaged(e.to_string()))?;
+            self.flusher
+                .db
+                .insert(SCHEMA_KEY, SCHEMA.to_string().as_bytes())
+                .map_err(|e| damaged(e.to_string()))?;
             return self.flush();
         };
         match std::str::from_utf8(&found).ok().and_then(|text| text.parse::<u32>().ok()) {
             Some(SCHEMA) => Ok(()),
             Some(newer) if newer > SCHEMA => Err(Refusal::new(
                 Code::Storage,
-                format!("the registry {} cannot be opened", self.path.display()),
+                format!("the registry {} cannot be opened", self.flusher.path.display()),
                 format!("it has schema {newer}; this build knows up to {SCHEMA}: a newer delightd wrote it"),
             )
             .fix("start the newer delightd again; nothing was changed")),
@@ -174,12 +205,13 @@ impl Registry {
     }
 
     /// Makes everything written so far durable.
-    ///
-    /// On Linux sled's own flush is a `sync_file_range`, which writes pages but neither the file's new length nor the
-    /// disk's cache: enough against `kill -9`, not against a power cut. Hence the `fdatasync` behind it.
     pub(super) fn flush(&self) -> Result<(), Refusal> {
-        self.db.flush().map_err(|e| self.refuse("write", &e))?;
-        self.log.sync_data().map_err(|e| self.refuse("sync", &e))
+        self.flusher.flush()
+    }
+
+    /// The same for another thread.
+    pub(super) fn flusher(&self) -> Flusher {
+        self.flusher.clone()
     }
 
     /// Whether there is a record of the session, readable or not.
@@ -195,17 +227,12 @@ impl Registry {
 
     /// The refusal of something sled would not do.
     pub(super) fn refuse(&self, verb: &str, e: &dyn std::fmt::Display) -> Refusal {
-        Refusal::new(
-            Code::Storage,
-            format!("the registry {} could not be used", self.path.display()),
-            format!("{verb}: {e}"),
-        )
-        .fix("check free space and the disk, then restart the daemon: sessions go on meanwhile")
+        self.flusher.refuse(verb, e)
     }
 
     #[cfg(test)]
     pub(super) fn raw(&self) -> (&sled::Db, &sled::Tree) {
-        (&self.db, &self.sessions)
+        (&self.flusher.db, &self.sessions)
     }
 }
 

@@ -60,6 +60,34 @@ async fn what_was_answered_is_there_after_a_restart() {
     assert_eq!(stored.tail, [event(1), event(2)], "the record was saved at number 0");
 }
 
+/// An agent that says much fills segment after segment and has its record saved along the way: none of it is lost, and a
+/// store that has ended has made all of it durable.
+#[tokio::test]
+async fn what_is_made_durable_beside_the_commits_is_there_after_a_restart() {
+    let base = tempfile::tempdir().unwrap();
+    let place = place(base.path());
+    let (store, _) = open(&place).unwrap();
+    store.commit(id(1), vec![Write::Save(Box::new(record(1)))]).await.unwrap();
+    for seq in 1..=2_000 {
+        let mut writes = vec![Write::Append(event(seq))];
+        if seq % 256 == 0 {
+            writes.push(Write::Checkpoint(Box::new(Record { last_seq: seq, ..record(1) })));
+        }
+        store.commit(id(1), writes).await.unwrap();
+    }
+    store.close().await;
+    drop(store);
+    assert!(fs_entries(&events_dir(&place, id(1))) > 2, "segments became full");
+    let (_store, contents) = open(&place).unwrap();
+    let [stored] = &contents.sessions[..] else { panic!("{contents:?}") };
+    assert_eq!((stored.record.last_seq, stored.log_seq), (1_792, 2_000));
+    assert_eq!(stored.tail.len(), 208);
+}
+
+fn fs_entries(dir: &std::path::Path) -> usize {
+    std::fs::read_dir(dir).unwrap().count()
+}
+
 #[tokio::test]
 #[cfg(target_os = "linux")]
 async fn every_file_is_the_owners_alone_and_sessions_keep_their_umask() {

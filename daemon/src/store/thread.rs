@@ -10,6 +10,7 @@ use delight_proto::policy::Policy;
 use delight_proto::refusal::{Code, Refusal};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::beside::Beside;
 use super::events::Logs;
 use super::registry::{self, Registry};
 use super::{Contents, LinkRecord, PolicyChange, PolicyChanged, Write, policy, stray};
@@ -72,10 +73,16 @@ impl Store {
                 // Before the timers are quiet: its short sleeps would each take as long as their slack.
                 let free = registry::await_release(&place.registry());
                 quiet_timers();
-                match free.and_then(|()| super::read_all(&place)) {
-                    Ok((registry, policy, contents)) => {
+                let opening =
+                    free.and_then(|()| super::read_all(&place)).and_then(|(registry, policy, contents)| {
+                        let beside = Beside::start(registry.flusher()).map_err(|e| refuse(e.to_string()))?;
+                        Ok((registry, beside, policy, contents))
+                    });
+                match opening {
+                    Ok((registry, beside, policy, contents)) => {
                         let (policy, watched) = watch::channel(Arc::new(policy));
-                        let mut keeper = Keeper { registry, logs: Logs::new(place.clone()), place, policy };
+                        let logs = Logs::new(place.clone());
+                        let keeper = Keeper { registry, beside, logs, place, policy };
                         // The daemon has given up starting if nobody listens; the queue is closed then.
                         let _ = opened.send(Ok((contents, watched)));
                         keeper.run(queue);
@@ -181,22 +188,22 @@ fn quiet_timers() {}
 
 struct Keeper {
     registry: Registry,
+    beside: Beside,
     logs: Logs,
     place: Place,
     policy: watch::Sender<Arc<Policy>>,
 }
 
 impl Keeper {
-    fn run(&mut self, mut queue: mpsc::Receiver<Job>) {
+    fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         let mut group = Vec::with_capacity(GROUP);
+        let mut closing = Vec::new();
         while queue.blocking_recv_many(&mut group, GROUP) > 0 {
             let mut finished = Vec::with_capacity(group.len());
-            let mut flush = false;
-            let mut closing = Vec::new();
             for job in group.drain(..) {
                 match job {
                     Job::Commit(commit) => {
-                        let result = self.apply(commit.id, &commit.writes, &mut flush);
+                        let result = self.apply(commit.id, &commit.writes);
                         finished.push((commit, result));
                     }
                     Job::Policy(change, done) => {
@@ -208,43 +215,62 @@ impl Keeper {
                     Job::Close(done) => closing.push(done),
                 }
             }
-            let flushed = if flush { self.registry.flush() } else { Ok(()) };
-            if let Err(refusal) = &flushed {
-                tracing::error!(%refusal, "the registry could not be flushed");
-            }
-            for (commit, result) in finished {
-                let needs_flush = commit.writes.iter().any(|write| !matches!(write, Write::Append(_)));
-                let result = if needs_flush { result.and_then(|()| flushed.clone()) } else { result };
-                let result = result
-                    .map_err(|refusal| CommitFailed { refusal, log_seq: self.logs.last_seq(commit.id) });
-                // Whoever asked may be gone; the write stands all the same.
-                let _ = commit.done.send(result);
-            }
+            self.answer(finished);
             if !closing.is_empty() {
                 queue.close();
-                for done in closing {
-                    let _ = done.send(());
-                }
             }
+        }
+        // What is made durable beside it is, before it is said to have ended.
+        drop(self);
+        for done in closing {
+            let _ = done.send(());
         }
     }
 
-    fn apply(&mut self, id: SessionId, writes: &[Write], flush: &mut bool) -> Result<(), Refusal> {
+    /// Makes durable what these commits were promised, and tells them.
+    fn answer(&mut self, commits: Vec<(Commit, Result<(), Refusal>)>) {
+        let waits = |commit: &Commit| {
+            commit.writes.iter().any(|write| match write {
+                Write::Append(_) => false,
+                Write::Checkpoint(_) => self.beside.has_failed(),
+                Write::Save(_) | Write::Link(_) | Write::Forget => true,
+            })
+        };
+        let waiting: Vec<bool> = commits.iter().map(|(commit, _)| waits(commit)).collect();
+        let is_checkpoint = |write: &Write| matches!(write, Write::Checkpoint(_));
+        let checkpoint = commits.iter().any(|(commit, _)| commit.writes.iter().any(is_checkpoint));
+        let flushed = if waiting.contains(&true) { self.flush() } else { Ok(()) };
+        for ((commit, result), waits) in commits.into_iter().zip(waiting.iter().copied()) {
+            let result = if waits { result.and_then(|()| flushed.clone()) } else { result };
+            let result =
+                result.map_err(|refusal| CommitFailed { refusal, log_seq: self.logs.last_seq(commit.id) });
+            // Whoever asked may be gone; the write stands all the same.
+            let _ = commit.done.send(result);
+        }
+        if checkpoint && !waiting.contains(&true) {
+            self.beside.flush();
+        }
+        for closed in self.logs.take_closed() {
+            self.beside.sync(closed);
+        }
+    }
+
+    fn flush(&self) -> Result<(), Refusal> {
+        let flushed = self.registry.flush();
+        match &flushed {
+            Ok(()) => self.beside.is_flushed(),
+            Err(refusal) => tracing::error!(%refusal, "the registry could not be flushed"),
+        }
+        flushed
+    }
+
+    fn apply(&mut self, id: SessionId, writes: &[Write]) -> Result<(), Refusal> {
         for write in writes {
             match write {
-                Write::Save(record) => {
-                    *flush = true;
-                    self.registry.put(record)?;
-                }
-                Write::Link(link) => {
-                    *flush = true;
-                    self.registry.put_link(id, link)?;
-                }
+                Write::Save(record) | Write::Checkpoint(record) => self.registry.put(record)?,
+                Write::Link(link) => self.registry.put_link(id, link)?,
                 Write::Append(event) => self.logs.append(id, event)?,
-                Write::Forget => {
-                    *flush = true;
-                    self.forget(id)?;
-                }
+                Write::Forget => self.forget(id)?,
             }
         }
         Ok(())

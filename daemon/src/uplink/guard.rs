@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use delight_crypto::ReplayGuard;
 use delight_crypto::replay::{Admitted, Delivery, Mark, Record, Replayed};
-use delight_journal::{Item, Options, Point, Reader, Writer};
+use delight_journal::{Closing, Item, Options, Point, Reader, Writer};
 use delight_proto::refusal::{Code, Refusal};
 use tokio::task::spawn_blocking;
 
@@ -130,7 +130,7 @@ impl Inner {
             segment_bytes: SEGMENT_BYTES,
             retain_bytes: RETAIN_BYTES,
             first: Point { ordinal: 1, position: 0 },
-            sync_on_roll: true,
+            closing: Closing::Sync,
         };
         let (log, recovery) = Writer::open(&self.dir, options).map_err(|e| unusable(&e))?;
         if recovery != delight_journal::Recovery::default() {

@@ -34,7 +34,7 @@ impl Step {
             self.s.unsaved_marks += u64::from(seq == self.s.record.last_seq);
         }
         if self.s.unsaved_marks >= SAVE_EVERY {
-            self.save();
+            self.checkpoint();
         }
         self.tell_idle();
         if self.s.tree == Tree::Gone && !self.s.is_sought() {

@@ -67,6 +67,9 @@ pub enum Effect {
     Append(Event),
     /// Store: replace the registry's record; durable (survives a power cut) when done.
     Save(Box<Record>),
+    /// Store: replace the registry's record some time: so that a restart folds few events. Nobody was promised it and
+    /// nobody waits for the disk: a crash may leave the record as it was, with the events behind it.
+    Checkpoint(Box<Record>),
     /// Store: delete the record, durably; then the session's journal, event log and directory.
     Forget,
     /// Outward: start a holder. Answered by exactly one of `HolderUp` and `HolderFailed`, in bounded time; or, when
@@ -147,7 +150,7 @@ impl Effect {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::Append(_) | Self::Save(_) | Self::Forget => Class::Store,
+            Self::Append(_) | Self::Save(_) | Self::Checkpoint(_) | Self::Forget => Class::Store,
             Self::StartRunner { .. }
             | Self::Tell { .. }
             | Self::Publish { .. }

@@ -91,6 +91,7 @@ pub(super) struct Step {
     before: (SessionView, bool),
     events: Vec<Event>,
     save: bool,
+    checkpoint: bool,
     forget: bool,
     acts: Vec<Effect>,
     says: Vec<Say>,
@@ -109,6 +110,7 @@ impl Step {
             before,
             events: Vec::new(),
             save: false,
+            checkpoint: false,
             forget: false,
             acts: Vec::new(),
             says: Vec::new(),
@@ -138,6 +140,11 @@ impl Step {
     /// Has the record saved: whatever of it events do not tell was changed.
     pub(super) fn save(&mut self) {
         self.save = true;
+    }
+
+    /// Has the record saved some time: nobody waits for it.
+    pub(super) fn checkpoint(&mut self) {
+        self.checkpoint = true;
     }
 
     /// Has the session forgotten.
@@ -184,7 +191,7 @@ impl Step {
             self.says.iter().any(|say| matches!(say, Say::View { of_store: true, .. } | Say::Renamed { .. }));
         // What is promised to be stored gets another try, also when this step adds nothing to what the store refused.
         let again = self.retry_store || (promises && self.s.store.trouble.is_some());
-        let storing = !self.events.is_empty() || self.save || self.forget || again;
+        let storing = !self.events.is_empty() || self.save || self.checkpoint || self.forget || again;
         let mut events = self.events;
         let mut save = self.save;
         if storing && let Some(trouble) = &mut self.s.store.trouble {
@@ -203,16 +210,19 @@ impl Step {
         // What is forgotten with the session is not written first; it is kept until it is known to be forgotten.
         let appended: &[Event] = if self.forget { &[] } else { &events };
         let last_seq = self.s.record.last_seq;
-        save = !self.forget
-            && (save || (storing && last_seq - self.s.store.saved_seq.min(last_seq) >= SAVE_EVERY));
+        let many = storing && last_seq - self.s.store.saved_seq.min(last_seq) >= SAVE_EVERY;
+        let checkpoint = !self.forget && (self.checkpoint || many);
+        // What is written before every event as long as nothing newer is durable ends only with a save.
+        save = !self.forget && (save || (checkpoint && self.s.store.ahead.is_some()));
 
         let mut out = Vec::with_capacity(appended.len() + self.acts.len() + self.says.len() + 2);
         if let Some(record) = self.s.store.ahead.clone().filter(|_| !appended.is_empty()) {
             out.push(Effect::Save(record));
         }
         out.extend(appended.iter().cloned().map(Effect::Append));
-        if save {
-            out.push(Effect::Save(Box::new(self.s.record.clone())));
+        if save || checkpoint {
+            let record = Box::new(self.s.record.clone());
+            out.push(if save { Effect::Save(record) } else { Effect::Checkpoint(record) });
             self.s.store.saved_seq = last_seq;
             self.s.unsaved_marks = 0;
         }

@@ -59,6 +59,10 @@ impl Disk {
                 }
             }
             Effect::Save(record) if done => entry.record = Some((**record).clone()),
+            // Nobody waits until it is on disk: a crash finds it, or what was there before.
+            Effect::Checkpoint(record) if done && rng.per_mille(500) => {
+                entry.record = Some((**record).clone());
+            }
             Effect::Forget if done => {
                 self.sessions.remove(&id);
             }

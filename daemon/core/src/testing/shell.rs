@@ -278,7 +278,7 @@ impl Sim {
             Effect::ReleaseName(name) => supervisor::Input::NameReleased { id, name },
             Effect::Restored { adopted } => supervisor::Input::Restored { id, adopted },
             Effect::Gone => supervisor::Input::Gone { id },
-            Effect::Append(_) | Effect::Save(_) | Effect::Forget => return Ok(()),
+            Effect::Append(_) | Effect::Save(_) | Effect::Checkpoint(_) | Effect::Forget => return Ok(()),
         };
         if let Some(daemon) = &mut self.daemon {
             daemon.mailbox.push_back(to_supervisor);
@@ -314,8 +314,9 @@ fn shown(effect: &session::Effect) -> String {
     let short =
         |phase, generation, reason: &str, seq| format!("{phase:?} g{generation} {reason:?} seq {seq}");
     match effect {
-        Effect::Save(r) => {
-            format!("Save {} {:?}", short(r.phase, r.generation, &r.reason, r.last_seq), r.desired)
+        Effect::Save(r) | Effect::Checkpoint(r) => {
+            let what = if matches!(effect, Effect::Save(_)) { "Save" } else { "Checkpoint" };
+            format!("{what} {} {:?}", short(r.phase, r.generation, &r.reason, r.last_seq), r.desired)
         }
         Effect::Publish { view: v, alive } => {
             format!(

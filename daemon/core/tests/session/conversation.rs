@@ -206,7 +206,7 @@ fn what_leaves_no_trace_in_the_log_is_saved_now_and_then() {
             let idle = vec![AgentEvent::Mode { model: None, permission_mode: None }];
             let (next, effects) = step(s.clone(), 100, heard(1, 2_000 + n, idle));
             s = next;
-            effects.iter().any(|e| matches!(e, Effect::Save(_)))
+            effects.iter().any(|e| matches!(e, Effect::Checkpoint(_)))
         })
         .count();
     assert_eq!(saves, 2);
