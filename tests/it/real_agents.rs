@@ -60,6 +60,7 @@ stories! {
     codex_is_answered_by_either_and_the_other_prompt_goes: CODEX, Remote, shared::either_decides;
     codex_outlives_its_terminal_program_and_the_daemon: CODEX, Remote, shared::outlives_its_clients;
     codex_begun_anew_at_the_desktop_is_where_the_phone_is: CODEX, Remote, shared::goes_along_to_a_new_conversation;
+    codex_gone_on_with_at_the_desktop_is_where_the_phone_is: CODEX, Remote, shared::goes_along_to_an_older_conversation;
     codex_lets_no_tool_of_its_own_in: CODEX, Remote, shared::lets_no_tool_in;
     codex_that_has_ended_is_not_joined: CODEX, Remote, shared::is_not_joined_when_it_has_ended;
     gemini_takes_one_message_at_a_time: GEMINI, Remote, busy::takes_one_message_at_a_time;

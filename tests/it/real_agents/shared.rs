@@ -5,7 +5,9 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use delight_proto::agent::{Control, Outcome, RecordBody, TurnStatus};
-use delight_proto::api::method::{SessionStop, SessionSwitch, SessionTerminal, StopParams, SwitchParams};
+use delight_proto::api::method::{
+    SessionResume, SessionStop, SessionSwitch, SessionTerminal, StopParams, SwitchParams,
+};
 use delight_proto::event::EventBody;
 use delight_proto::refusal::Code;
 use delight_proto::session::Size;
@@ -167,6 +169,20 @@ pub(super) fn outlives_its_clients(mut rig: Rig) {
     ends(rig);
 }
 
+/// Gives a command at the desktop that takes the session to another conversation.
+fn goes(rig: &mut Rig, desk: &mut Terminal, command: &str) {
+    let before = rig.view().agent.unwrap().conversation;
+    desk.keys(command);
+    let mut looks = 0;
+    until("the session is in another conversation", || {
+        if looks % 16 == 15 {
+            desk.keys("\r");
+        }
+        looks += 1;
+        rig.view().agent.unwrap().conversation != before
+    });
+}
+
 /// What is begun anew at the desktop is where the phone is, too.
 pub(super) fn goes_along_to_a_new_conversation(mut rig: Rig) {
     let mut desk = desk(&rig);
@@ -174,16 +190,7 @@ pub(super) fn goes_along_to_a_new_conversation(mut rig: Rig) {
     rig.until_said("in the first");
     rig.until_turns(1);
     rig.until_idle();
-    let first = rig.view().agent.unwrap().conversation;
-    desk.keys("/new");
-    let mut looks = 0;
-    until("the session is in another conversation", || {
-        if looks % 16 == 15 {
-            desk.keys("\r");
-        }
-        looks += 1;
-        rig.view().agent.unwrap().conversation != first
-    });
+    goes(&mut rig, &mut desk, "/new");
     rig.prompt("recall");
     let recalled = rig.until_said("recall: ");
     assert!(!recalled.contains("in the first"), "{recalled}");
@@ -192,6 +199,68 @@ pub(super) fn goes_along_to_a_new_conversation(mut rig: Rig) {
     rig.until_said("in the second");
     drop(desk);
     ends(rig);
+}
+
+/// What is gone on with at the desktop is where the phone is, too: one the server has still loaded, and one from disk.
+pub(super) fn goes_along_to_an_older_conversation(mut rig: Rig) {
+    let mut desk = desk(&rig);
+    types(&mut rig, &mut desk, "say in the first");
+    rig.until_said("in the first");
+    rig.until_turns(1);
+    rig.until_idle();
+    let first = rig.view().agent.unwrap().conversation;
+    goes(&mut rig, &mut desk, "/new");
+    types(&mut rig, &mut desk, "say in the second");
+    rig.until_said("in the second");
+    rig.until_turns(2);
+    rig.until_idle();
+    let second = rig.view().agent.unwrap().conversation;
+    chooses(&mut desk, "in the first");
+    types(&mut rig, &mut desk, "say back in the first");
+    rig.until_said("back in the first");
+    rig.until_turns(3);
+    rig.until_idle();
+    assert_eq!(rig.view().agent.unwrap().conversation, first, "it was loaded: its next turn tells");
+    drop(desk);
+
+    // Another server, which knows the first alone.
+    let params = StopParams { session: rig.id.to_string(), kill: false, grace_ms: None };
+    rig.client().call::<SessionStop>(&params).expect("it ends");
+    let id = one(rig.id);
+    rig.client().call::<SessionResume>(&id).expect("it goes on");
+    let mut desk = self::desk(&rig);
+    chooses(&mut desk, "in the second");
+    until("the session is in the other conversation", || rig.view().agent.unwrap().conversation == second);
+    rig.prompt("recall");
+    let recalled = rig.until_said("recall: ");
+    assert!(recalled.contains("in the second") && !recalled.contains("in the first"), "{recalled}");
+    desk.until_shows("recall: ");
+    drop(desk);
+    ends(rig);
+}
+
+/// Chooses a conversation from Codex's list.
+fn chooses(desk: &mut Terminal, words: &str) {
+    desk.keys("/resume");
+    desk.until_shows("/resume");
+    let mut looks = 0;
+    until("Codex lists its conversations", || {
+        if looks % 16 == 15 {
+            desk.keys("\r");
+        }
+        looks += 1;
+        desk.text().contains("Resume a previous session")
+    });
+    desk.keys(words);
+    desk.until_shows(words);
+    let mut looks = 0;
+    until("a conversation is chosen", || {
+        if looks % 16 == 15 {
+            desk.keys("\r");
+        }
+        looks += 1;
+        !desk.text().contains("Resume a previous session")
+    });
 }
 
 /// "A process inside a session cannot approve for itself", not even by Codex's own door.

@@ -5,6 +5,7 @@
 //! the desktop drives, the app server on its pipes when the phone does.
 
 mod approvals;
+mod elsewhere;
 mod files;
 mod host;
 mod items;

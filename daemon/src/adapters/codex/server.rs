@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 
-use delight_proto::agent::{Activity, AgentEvent, AgentOrder, RecordBody, TurnStatus};
+use delight_proto::agent::{Activity, AgentEvent, AgentOrder, RecordBody};
 use delight_proto::id::ConversationId;
 use delight_proto::refusal::{Code, Refusal};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::approvals::{answer, answered_mark};
+use super::elsewhere::Elsewhere;
 use super::modes::{self, Mode};
 use super::shapes::{About, Started};
 use crate::adapters::codec::{Codec, Understood};
@@ -36,7 +37,9 @@ pub(super) struct Server {
     /// The conversation to go on with.
     resume: Option<String>,
     /// The conversation, once the server has named it.
-    thread: Option<String>,
+    pub(super) thread: Option<String>,
+    /// Conversations it is not in.
+    pub(super) elsewhere: Elsewhere,
     pub(super) ready: bool,
     pub(super) turn: Option<String>,
     pub(super) warned: Option<String>,
@@ -60,6 +63,7 @@ impl Server {
             mode,
             resume: launch.memory.conversation.as_ref().map(|id| id.as_str().to_owned()),
             thread: None,
+            elsewhere: Elsewhere::default(),
             ready: false,
             turn: launch.memory.turn.clone(),
             warned: None,
@@ -94,7 +98,7 @@ impl Server {
     }
 
     fn answered(&mut self, id: &str, result: Result<Value, Failure>, out: &mut Understood) {
-        let what = id.split_once(' ').map_or(id, |(what, _)| what);
+        let (what, of) = id.split_once(' ').unwrap_or((id, ""));
         match (what, result) {
             ("initialize", Ok(_)) => {
                 out.reply = json_rpc::notification("initialized", &json!({}));
@@ -113,10 +117,10 @@ impl Server {
             },
             // Without a name others can join after the first turn: no reason not to begin.
             ("name", _) => self.now_ready(out),
-            ("follow", Ok(result)) => {
-                if let Ok(started) = serde_json::from_value::<Started>(result) {
-                    self.followed(started, out);
-                }
+            ("look", result) => self.looked(of, result, out),
+            ("follow", result) => self.joined(of, result, "a new conversation was begun at the desktop", out),
+            ("rejoin", result) => {
+                self.joined(of, result, "the desktop went on with another conversation", out);
             }
             // A conversation that never had a turn was never written: there is nothing to go on with, and nothing lost.
             ("resume", Err(failure)) if failure.message.contains("no rollout found") => {
@@ -134,7 +138,7 @@ impl Server {
         }
     }
 
-    fn began(&mut self, started: Started, out: &mut Understood) {
+    pub(super) fn began(&mut self, started: Started, out: &mut Understood) {
         let id = started.thread.id;
         out.events
             .extend(ConversationId::try_from(id.clone()).ok().map(|id| AgentEvent::Conversation { id }));
@@ -156,30 +160,13 @@ impl Server {
     }
 
     /// Gives a conversation a name: that of its directory.
-    fn name(&self, thread: &str) -> Vec<u8> {
+    pub(super) fn name(&self, thread: &str) -> Vec<u8> {
         let name = self.cwd.rsplit('/').find(|word| !word.is_empty()).unwrap_or("delight");
         json_rpc::request(
             &format!("name {thread}"),
             "thread/name/set",
             &json!({"threadId": thread, "name": name}),
         )
-    }
-
-    /// Goes along to a conversation that was begun at a terminal program.
-    pub(super) fn follow(&self, thread: &str) -> Vec<u8> {
-        let mut lines = self.name(thread);
-        let params = json!({"threadId": thread, "excludeTurns": true});
-        lines.extend(json_rpc::request(&format!("follow {thread}"), "thread/resume", &params));
-        lines
-    }
-
-    fn followed(&mut self, started: Started, out: &mut Understood) {
-        self.turn_over(TurnStatus::Cancelled, None, out);
-        self.changes.clear();
-        let message = "a new conversation was begun at the desktop".to_owned();
-        out.events.push(shown::record(None, RecordBody::Notice { message }));
-        self.began(started, out);
-        out.events.push(AgentEvent::Activity { activity: Activity::Idle });
     }
 
     fn number(&mut self, what: &str) -> String {
@@ -218,7 +205,13 @@ impl Codec for Server {
                 let ours = about.thread_id.is_none()
                     || about.thread_id.as_deref() == self.thread()
                     || method == "serverRequest/resolved";
-                if ours { self.told(&method, params, &mut out) } else { Ok(()) }
+                match about.thread_id {
+                    Some(thread) if !ours && self.shared && method == "thread/status/changed" => {
+                        self.does_elsewhere(&thread, params, &mut out)
+                    }
+                    _ if ours => self.told(&method, params, &mut out),
+                    _ => Ok(()),
+                }
             }
             Ok(Incoming::Request { id, method, params }) => {
                 let asked = self.asked(&id, &method, params, &mut out);

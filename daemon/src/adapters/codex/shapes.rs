@@ -30,7 +30,7 @@ pub(super) struct Thread {
     pub(super) id: String,
 }
 
-/// `thread/started`.
+/// `thread/started`, and the answer to a look at a thread.
 #[derive(Debug, Deserialize)]
 pub(super) struct OfNewThread {
     /// The thread.
@@ -56,8 +56,14 @@ pub(super) struct NewThread {
 
 impl NewThread {
     /// Whether a person began it, at a terminal program.
-    pub(super) fn is_a_persons(&self) -> bool {
-        !self.ephemeral && self.parent_thread_id.is_none() && self.thread_source.as_deref() == Some("user")
+    pub(super) fn is_begun_by_a_person(&self) -> bool {
+        self.may_be_a_persons() && self.thread_source.is_some()
+    }
+
+    /// Whether a person can be in it: none is in what Codex begins for itself. What clients like us began has no source.
+    pub(super) fn may_be_a_persons(&self) -> bool {
+        let source = self.thread_source.as_deref();
+        !self.ephemeral && self.parent_thread_id.is_none() && source.is_none_or(|source| source == "user")
     }
 }
 

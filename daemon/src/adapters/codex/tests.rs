@@ -226,6 +226,87 @@ fn a_conversation_begun_at_the_desktop_is_followed() {
     }
 }
 
+/// That a thread other than the session's does this now.
+fn does(thread: &str, kind: &str) -> String {
+    let params = json!({"threadId": thread, "status": {"type": kind}});
+    json!({"method": "thread/status/changed", "params": params}).to_string()
+}
+
+#[test]
+fn a_conversation_chosen_at_the_desktop_is_gone_along_to_and_back() {
+    let mut codec = shared();
+    understood(&mut codec, SHARED);
+    let at = |codec: &mut Server, id: &str| {
+        parsed(&codec.order(&prompt(id)).unwrap())[0]["params"]["threadId"].as_str().unwrap().to_owned()
+    };
+    let own = at(&mut codec, "one");
+    let look = parsed(&codec.line(does("old", "idle").as_bytes()).reply);
+    assert_eq!((&look[0]["method"], &look[0]["params"]["threadId"]), (&json!("thread/read"), &json!("old")));
+    assert!(codec.line(does("old", "active").as_bytes()).reply.is_empty(), "it is being looked at");
+    let seen = json!({"id": "look old", "result": {"thread": {"id": "old", "threadSource": null}}});
+    let join = parsed(&codec.line(seen.to_string().as_bytes()).reply);
+    assert_eq!(join.len(), 1, "its name is its owner's: {join:?}");
+    assert_eq!(
+        (&join[0]["method"], &join[0]["params"]["threadId"]),
+        (&json!("thread/resume"), &json!("old"))
+    );
+    assert_eq!(at(&mut codec, "two"), own, "not before the server has answered");
+    let answer = json!({"id": "rejoin old", "result": {"thread": {"id": "old"}, "model": "gpt-fake"}});
+    let out = codec.line(answer.to_string().as_bytes());
+    assert_eq!(words(&out.events), ["notice", "conversation", "mode:gpt-fake:-", "idle"]);
+    assert_eq!(at(&mut codec, "three"), "old");
+    // A turn begins in the one that was left: somebody is there again.
+    assert!(words(&codec.line(does(&own, "idle").as_bytes()).events).is_empty());
+    let back = codec.line(does(&own, "active").as_bytes());
+    assert_eq!(words(&back.events), ["notice", "conversation", "working"]);
+    assert!(back.reply.is_empty(), "it has been told of all along");
+    assert_eq!(at(&mut codec, "four"), own);
+}
+
+#[test]
+fn a_turn_that_goes_on_where_it_was_left_takes_nobody_back() {
+    let mut codec = shared();
+    understood(&mut codec, SHARED);
+    let own = codec.thread().unwrap().to_owned();
+    codec.line(br#"{"method":"turn/started","params":{"turn":{"id":"t9","status":"inProgress"}}}"#);
+    codec.line(does("old", "idle").as_bytes());
+    let answer = json!({"id": "rejoin old", "result": {"thread": {"id": "old"}}});
+    codec.line(answer.to_string().as_bytes());
+    assert_eq!(codec.thread(), Some("old"));
+    for kind in ["active", "idle"] {
+        assert!(words(&codec.line(does(&own, kind).as_bytes()).events).is_empty());
+    }
+    assert_eq!(codec.thread(), Some("old"));
+    // It was unloaded, and is loaded again: it is not told of any more, and has to be joined.
+    codec.line(does(&own, "notLoaded").as_bytes());
+    assert_eq!(parsed(&codec.line(does(&own, "idle").as_bytes()).reply)[0]["method"], "thread/read");
+}
+
+#[test]
+fn what_codex_begins_for_itself_is_never_gone_along_to() {
+    let mut codec = shared();
+    understood(&mut codec, SHARED);
+    let begun = json!({"method": "thread/started", "params": {"thread": {"id": "title", "ephemeral": true}}});
+    assert!(codec.line(begun.to_string().as_bytes()).reply.is_empty());
+    assert!(codec.line(does("title", "active").as_bytes()).reply.is_empty());
+    for what in
+        [json!({"parentThreadId": "p"}), json!({"ephemeral": true}), json!({"threadSource": "subagent"})]
+    {
+        let mut thread = json!({"id": "sub"});
+        thread.as_object_mut().unwrap().extend(what.as_object().unwrap().clone());
+        codec.line(does("sub", "idle").as_bytes());
+        let seen = json!({"id": "look sub", "result": {"thread": thread}});
+        let out = codec.line(seen.to_string().as_bytes());
+        assert!(out.reply.is_empty() && out.events.is_empty(), "{seen}");
+    }
+    codec.line(does("gone", "idle").as_bytes());
+    let refused = json!({"id": "look gone", "error": {"code": -32600, "message": "thread not loaded"}});
+    assert!(codec.line(refused.to_string().as_bytes()).reply.is_empty());
+    let mut alone = self::codec();
+    understood(&mut alone, BASIC);
+    assert!(alone.line(does("old", "idle").as_bytes()).reply.is_empty(), "nobody else is there");
+}
+
 #[test]
 fn what_was_set_at_the_desktop_holds_and_what_was_chosen_here_is_not_undone() {
     let settings = |model: &str, approval: &str| {

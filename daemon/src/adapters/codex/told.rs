@@ -6,9 +6,7 @@ use serde_json::Value;
 use super::items::{self, Stage};
 use super::modes;
 use super::server::{OURS, Server, shape};
-use super::shapes::{
-    OfItem, OfNewThread, OfSettings, OfStatus, OfTrouble, OfTurn, OfUsage, Resolved, Settings,
-};
+use super::shapes::{OfItem, OfSettings, OfStatus, OfTrouble, OfTurn, OfUsage, Resolved, Settings};
 use crate::adapters::codec::Understood;
 use crate::adapters::shown;
 
@@ -102,12 +100,7 @@ impl Server {
                     out.events.extend(name.parse().ok().map(|id| AgentEvent::Withdrawn { id }));
                 }
             }
-            "thread/started" if self.shared => {
-                let new = shape::<OfNewThread>(params)?.thread;
-                if self.ready && self.thread() != Some(&new.id) && new.is_a_persons() {
-                    out.reply = self.follow(&new.id);
-                }
-            }
+            "thread/started" if self.shared => self.begun_elsewhere(params, out)?,
             "thread/settings/updated" => {
                 let OfSettings { thread_settings } = shape(params)?;
                 out.events.extend(self.set_elsewhere(&thread_settings));
