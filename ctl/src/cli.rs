@@ -83,7 +83,7 @@ pub(crate) enum Command {
     Switch(Later<command::agent_control::Switch>),
     /// Stop what an agent is doing; it stays and takes the next message
     Abort(Later<command::agent_control::Abort>),
-    /// Set an agent's model or permission mode
+    /// Set an agent's model, permission mode or effort
     Mode(Later<command::agent_control::Mode>),
     /// Allow everything an agent asks for a while, or end that
     Bypass(Later<command::agent_control::Bypass>),

@@ -1,6 +1,6 @@
 //! What happened to a session, as a person reads it.
 
-use delight_proto::agent::{Activity, Control, Outcome, RecordBody, TurnStatus};
+use delight_proto::agent::{Activity, Control, Offers, Outcome, RecordBody, TurnStatus};
 use delight_proto::event::{Event, EventBody};
 use delight_proto::session::Origin;
 
@@ -40,11 +40,17 @@ pub(crate) fn words(body: &EventBody) -> String {
         EventBody::Recorded { record, .. } => item(&record.body),
         EventBody::ConversationChanged { conversation } => format!("conversation {conversation}"),
         EventBody::ActivityChanged { view } => format!("agent: {}", activity(view.activity)),
-        EventBody::ModeChanged { model, permission_mode, origin } => {
-            let model = model.as_ref().map(|model| format!(" model {model}"));
-            let mode = permission_mode.as_ref().map(|mode| format!(" permission mode {mode}"));
-            format!("set by {}:{}{}", who(origin), model.unwrap_or_default(), mode.unwrap_or_default())
+        EventBody::ModeChanged { mode, origin } => {
+            let set = [
+                ("model", &mode.model),
+                ("permission mode", &mode.permission_mode),
+                ("effort", &mode.effort),
+            ];
+            let set = set.map(|(what, name)| name.as_ref().map(|name| format!("{what} {name}")));
+            let set: Vec<_> = set.into_iter().flatten().collect();
+            format!("set by {}: {}", who(origin), set.join(", "))
         }
+        EventBody::OffersChanged { offers } => format!("has to offer: {}", self::offers(offers)),
         EventBody::PermissionAsked { ask, .. } => {
             format!("asks (permission {}): {} {}", ask.id, ask.tool, excerpt(&ask.title))
         }
@@ -132,6 +138,24 @@ pub(crate) fn outcome(outcome: Outcome) -> &'static str {
         Outcome::Expired => "expired",
         Outcome::Withdrawn => "withdrawn",
     }
+}
+
+/// Which lists of what an agent offers there are, and how long they are.
+pub(crate) fn offers(offers: &Offers) -> String {
+    fn count<T>(list: &Option<Vec<T>>) -> Option<usize> {
+        list.as_ref().map(Vec::len)
+    }
+    let lists = [
+        (count(&offers.tools), "tools"),
+        (count(&offers.commands), "commands"),
+        (count(&offers.skills), "skills"),
+        (count(&offers.servers), "tool servers"),
+        (count(&offers.models), "models"),
+        (count(&offers.permission_modes), "permission modes"),
+        (count(&offers.efforts), "efforts"),
+    ];
+    let words = lists.into_iter().filter_map(|(count, what)| Some(format!("{} {what}", count?)));
+    words.collect::<Vec<_>>().join(", ")
 }
 
 fn because(why: &str) -> String {

@@ -167,7 +167,7 @@ pub(crate) struct OneSession<'a> {
 #[cfg(test)]
 pub(crate) mod example {
     use super::*;
-    use delight_proto::agent::{PermissionAsk, PermissionView};
+    use delight_proto::agent::{Mode, PermissionAsk, PermissionView};
     use delight_proto::id::SessionId;
     use delight_proto::session::{Desired, PhoneMessages};
 
@@ -179,13 +179,13 @@ pub(crate) mod example {
             controls: vec![Control::Local, Control::Remote],
             shared: false,
             conversation: None,
-            model: None,
-            permission_mode: None,
+            mode: Mode::default(),
             activity: None,
             pending: Vec::new(),
             queued: 0,
             bypass_until_ms: None,
             phone_messages: PhoneMessages::Reject,
+            offers: Default::default(),
         };
         SessionView {
             kind: "claude".to_owned(),

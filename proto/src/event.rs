@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::agent::{
-    ActivityView, AgentRecord, Control, Decision, Mark, Message, Outcome, PermissionAsk, Source,
+    ActivityView, AgentRecord, Control, Decision, Mark, Message, Mode, Offers, Outcome, PermissionAsk, Source,
 };
 use crate::id::{ConversationId, LocalId, PermissionId};
 use crate::session::{Exit, HolderIdentity, Origin};
@@ -130,16 +130,18 @@ pub enum EventBody {
         #[serde(flatten)]
         view: ActivityView,
     },
-    /// The agent's model or permission mode changed, or was asked to.
+    /// How the agent works changed, or was asked to.
     ModeChanged {
-        /// The model, if that is what changed.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        model: Option<String>,
-        /// The permission mode, if that is what changed.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        permission_mode: Option<String>,
+        /// What of it.
+        #[serde(flatten)]
+        mode: Mode,
         /// By whom; the daemon: the agent said so.
         origin: Origin,
+    },
+    /// The agent has other things to offer than before.
+    OffersChanged {
+        /// The lists that changed.
+        offers: Offers,
     },
     /// The agent asks and waits.
     PermissionAsked {

@@ -136,9 +136,14 @@ fn a_message_under_the_same_id_is_given_once() {
     client.prompt_as(id, "last", Some("m-2")).unwrap();
     client.until_said(id, "got: last");
     assert_eq!(words(&client.events(id)), ["got: once", "got: last"]);
-    let set = SetModeParams { session: id.to_string(), model: Some("tiny".into()), permission_mode: None };
+    let set = SetModeParams {
+        session: id.to_string(),
+        model: Some("tiny".into()),
+        permission_mode: None,
+        effort: None,
+    };
     client.call::<SessionSetMode>(&set).unwrap();
-    until("the model is known", || client.get(id).agent.unwrap().model.as_deref() == Some("tiny"));
+    until("the model is known", || client.get(id).agent.unwrap().mode.model.as_deref() == Some("tiny"));
 }
 
 /// Nothing is asked of an agent that is not there, or of a plain terminal.

@@ -52,8 +52,8 @@ pub(crate) struct Abort {
 The words are the agent's own.
 
 Example:
-  delightctl mode review --model opus --permission-mode plan")]
-#[group(required = true, multiple = true, args = ["model", "permission_mode"])]
+  delightctl mode review --model opus --permission-mode plan --effort high")]
+#[group(required = true, multiple = true, args = ["model", "permission_mode", "effort"])]
 pub(crate) struct Mode {
     /// Session: ID, unique prefix, name or @last
     session: String,
@@ -63,6 +63,9 @@ pub(crate) struct Mode {
     /// The permission mode
     #[arg(long, value_name = "MODE")]
     permission_mode: Option<String>,
+    /// How hard it is to think
+    #[arg(long, value_name = "LEVEL")]
+    effort: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -112,8 +115,8 @@ impl Abort {
 
 impl Mode {
     pub(crate) fn run(self, context: &Context) -> Result<u8, Failure> {
-        let Self { session, model, permission_mode } = self;
-        let params = SetModeParams { session, model, permission_mode };
+        let Self { session, model, permission_mode, effort } = self;
+        let params = SetModeParams { session, model, permission_mode, effort };
         let view = context.daemon()?.call::<SessionSetMode>(&params)?;
         tell(context, &view, "was told", &format!("delightctl show {}", view::handle(&view)))
     }

@@ -84,10 +84,17 @@ fn render(out: Output, s: &SessionView, events: &[Event], now: u64, clock: impl 
             let word = happening::activity(doing.activity);
             field("doing", &format!("{word} since {} ({})", clock(doing.since_ms), source(doing.source)));
         }
-        for (label, value) in [("model", &agent.model), ("mode", &agent.permission_mode)] {
+        for (label, value) in [
+            ("model", &agent.mode.model),
+            ("mode", &agent.mode.permission_mode),
+            ("effort", &agent.mode.effort),
+        ] {
             if let Some(value) = value {
                 field(label, &text::visible(value));
             }
+        }
+        if !agent.offers.is_empty() {
+            field("offers", &happening::offers(&agent.offers));
         }
         if let Some(conversation) = &agent.conversation {
             field("talk", conversation.as_str());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use delight_proto::agent::{AgentOptions, Control};
+use delight_proto::agent::{AgentOptions, Control, Mode};
 use delight_proto::api::method::{SessionSpawn, SessionWait, SpawnParams, WaitParams};
 use delight_proto::id::{BadName, ConversationId, RequestId, SessionName};
 use delight_proto::place::Place;
@@ -217,9 +217,11 @@ next: delightctl {verb} {handle}
         };
         AgentOptions {
             control,
-            model: self.model.take(),
-            permission_mode: self.permission_mode.take(),
-            effort: self.effort.take(),
+            mode: Mode {
+                model: self.model.take(),
+                permission_mode: self.permission_mode.take(),
+                effort: self.effort.take(),
+            },
             conversation: self.resume.take(),
             phone_messages: self.phone_messages.map(|what| match what {
                 Phone::Reject => PhoneMessages::Reject,

@@ -117,6 +117,7 @@ fn part(body: &EventBody) -> Option<(About<'_>, Part)> {
         | EventBody::Renamed { .. }
         | EventBody::ConversationChanged { .. }
         | EventBody::ModeChanged { .. }
+        | EventBody::OffersChanged { .. }
         | EventBody::AbortRequested { .. }
         | EventBody::Skipped { .. } => return None,
     };

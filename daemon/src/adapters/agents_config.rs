@@ -57,12 +57,12 @@ impl AgentSettings {
 
     /// The model a session's runner is to use.
     pub(super) fn model(&self, memory: &AgentMemory) -> Option<String> {
-        memory.model.clone().or_else(|| self.model.clone())
+        memory.mode.model.clone().or_else(|| self.model.clone())
     }
 
     /// The permission mode a session's runner is to begin in.
     pub(super) fn permission_mode(&self, memory: &AgentMemory) -> Option<String> {
-        memory.permission_mode.clone().or_else(|| self.permission_mode.clone())
+        memory.mode.permission_mode.clone().or_else(|| self.permission_mode.clone())
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use delight_core::session::{Capabilities, Controls};
-use delight_proto::agent::{AgentEvent, AgentOrder, Control};
+use delight_proto::agent::{AgentEvent, AgentOrder, Control, Mode};
 use delight_proto::holder::Stdio;
 use delight_proto::id::{ConversationId, LocalId, PermissionId};
 use delight_proto::refusal::{Code, Refusal};
@@ -39,6 +39,10 @@ impl Adapter for Fake {
         })
     }
 
+    fn has_efforts(&self) -> bool {
+        true
+    }
+
     fn plan(
         &self,
         launch: &Launch<'_>,
@@ -49,8 +53,9 @@ impl Adapter for Fake {
         let remote = launch.control == Some(Control::Remote);
         let mut argv = vec![program, "--conversation".to_owned(), conversation(launch).to_string()];
         argv.extend(remote.then(|| "--remote".to_owned()));
+        let Mode { model, permission_mode, effort } = &launch.memory.mode;
         for (flag, value) in
-            [("--model", &launch.memory.model), ("--permission-mode", &launch.memory.permission_mode)]
+            [("--model", model), ("--permission-mode", permission_mode), ("--effort", effort)]
         {
             argv.extend(value.iter().flat_map(|value| [flag.to_owned(), value.clone()]));
         }
@@ -93,7 +98,7 @@ impl Given {
         match order {
             AgentOrder::Prompt { message } => Some(Self::Message(message.local_id.clone())),
             AgentOrder::Decide { ask, .. } => Some(Self::Decision(ask.id.clone())),
-            AgentOrder::Abort | AgentOrder::SetMode { .. } | AgentOrder::End => None,
+            AgentOrder::Abort | AgentOrder::SetMode(_) | AgentOrder::End => None,
         }
     }
 }

@@ -82,15 +82,16 @@ fn claude_is_given_an_id_first_and_resumed_by_it_once_there_is_a_transcript() {
     assert_eq!(rig.words(&claude, Control::Local, &in_conversation("u-2")), ["--session-id", "u-2"]);
 }
 
+/// What is remembered of an agent that works like that.
+fn works(mode: serde_json::Value) -> AgentMemory {
+    AgentMemory { mode: serde_json::from_value(mode).unwrap(), ..AgentMemory::default() }
+}
+
 #[test]
 fn claude_speaks_its_protocol_on_pipes_when_the_phone_drives() {
     let rig = Rig::new();
     let claude = claude::Claude::new(AgentsConfig::default().claude);
-    let memory = AgentMemory {
-        model: Some("-opus".into()),
-        permission_mode: Some("plan".into()),
-        ..AgentMemory::default()
-    };
+    let memory = works(serde_json::json!({"model": "-opus", "permission_mode": "plan"}));
     let plan = rig.plan(&claude, Control::Remote, &serde_json::json!({}), &memory).unwrap();
     assert_eq!(plan.stdio, Stdio::Pipes);
     let words = plan.argv.join(" ");
@@ -112,13 +113,13 @@ fn claude_speaks_its_protocol_on_pipes_when_the_phone_drives() {
 fn an_effort_is_given_to_whoever_drives_and_refused_where_nobody_knows_it() {
     let rig = Rig::new();
     let config = AgentsConfig::default();
-    let asked = serde_json::json!({"effort": "high"});
+    let memory = works(serde_json::json!({"effort": "high"}));
     let claude = claude::Claude::new(config.claude);
     let codex = codex::Codex::new(AgentSettings { share: Some(false), ..AgentSettings::default() });
     for control in [Control::Local, Control::Remote] {
-        let plan = rig.plan(&claude, control, &asked, &AgentMemory::default()).unwrap();
+        let plan = rig.plan(&claude, control, &serde_json::json!({}), &memory).unwrap();
         assert!(plan.argv.contains(&"--effort=high".to_owned()), "{plan:?}");
-        let plan = rig.plan(&codex, control, &asked, &AgentMemory::default()).unwrap();
+        let plan = rig.plan(&codex, control, &serde_json::json!({}), &memory).unwrap();
         assert_eq!(plan.argv[1], "--config=model_reasoning_effort=high", "before the subcommand: {plan:?}");
     }
     let adapters = Adapters::new(rig.machine, AgentsConfig::default());
@@ -127,9 +128,8 @@ fn an_effort_is_given_to_whoever_drives_and_refused_where_nobody_knows_it() {
         ("claude", "high\" -c x", "1 to 32 letters"),
         ("claude", "", "1 to 32 letters"),
     ] {
-        let spec = serde_json::json!({"kind": kind, "cwd": "/", "agent": {"effort": effort}});
-        let spec: StartSpec = serde_json::from_value(spec).unwrap();
-        let memory = AgentMemory::default();
+        let spec: StartSpec = serde_json::from_value(serde_json::json!({"kind": kind, "cwd": "/"})).unwrap();
+        let memory = works(serde_json::json!({"effort": effort}));
         let launch = Launch { id: session(), spec: &spec, control: Some(Control::Remote), memory: &memory };
         let refusal = adapters.plan(&launch).unwrap_err();
         assert!(refusal.reason.contains(why) && !refusal.fix.is_empty(), "{refusal:?}");
@@ -177,10 +177,10 @@ fn codex_leaves_no_daemon_behind_and_resumes_what_was_written() {
     fs::create_dir_all(&day).unwrap();
     fs::write(day.join(format!("rollout-2026-11-21T07-53-24-{id}.jsonl")), "").unwrap();
     assert_eq!(rig.words(&codex, Control::Local, &in_conversation(id)), ["--no-daemon", "resume", id]);
-    let memory = AgentMemory { permission_mode: Some("read-only".into()), ..AgentMemory::default() };
+    let memory = works(serde_json::json!({"permission_mode": "read-only"}));
     let expected = ["--no-daemon", "--ask-for-approval=on-request", "--sandbox=read-only"];
     assert_eq!(rig.words(&codex, Control::Local, &memory), expected);
-    let memory = AgentMemory { permission_mode: Some("acceptEdits".into()), ..AgentMemory::default() };
+    let memory = works(serde_json::json!({"permission_mode": "acceptEdits"}));
     let refusal = rig.plan(&codex, Control::Local, &serde_json::json!({}), &memory).unwrap_err();
     assert!(refusal.fix.contains("read-only"), "{refusal:?}");
 }

@@ -1,7 +1,7 @@
 //! Recorded conversations with the real agents (`testdata/agents`), for tests of codecs.
 
 use delight_proto::agent::{
-    AgentEvent, AgentMemory, AgentOrder, Control, Decision, Message, PermissionAsk, RecordBody,
+    AgentEvent, AgentMemory, AgentOrder, Control, Decision, Message, Mode, PermissionAsk, RecordBody,
 };
 use delight_proto::id::SessionId;
 use delight_proto::session::{Origin, StartSpec};
@@ -68,9 +68,12 @@ pub(super) fn word(event: &AgentEvent) -> String {
         },
         AgentEvent::Asked { ask } => format!("asked:{}", ask.title),
         AgentEvent::Withdrawn { .. } => "withdrawn".into(),
-        AgentEvent::Mode { model, permission_mode } => {
-            format!("mode:{}:{}", model.as_deref().unwrap_or("-"), permission_mode.as_deref().unwrap_or("-"))
+        AgentEvent::Mode(Mode { model, permission_mode, effort }) => {
+            let effort = effort.as_ref().map(|effort| format!(":{effort}")).unwrap_or_default();
+            let [model, mode] = [model, permission_mode].map(|name| name.as_deref().unwrap_or("-"));
+            format!("mode:{model}:{mode}{effort}")
         }
+        AgentEvent::Offers(_) => "offers".into(),
         AgentEvent::Unable { .. } => "unable".into(),
         AgentEvent::Skipped { what, .. } => format!("skipped:{what}"),
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use delight_core::session::Capabilities;
+use delight_proto::agent::is_effort;
 use delight_proto::api::method::TerminalProgram;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::SessionView;
@@ -71,7 +72,7 @@ impl Adapters {
         let env = self.machine.environment.of_session(launch.id, &launch.spec.env);
         let adapter = self.of(&launch.spec.kind)?;
         if launch.control.is_some()
-            && let Some(effort) = &launch.spec.agent.effort
+            && let Some(effort) = &launch.memory.mode.effort
         {
             check_effort(adapter.kind(), adapter.has_efforts(), effort)?;
         }
@@ -112,8 +113,7 @@ fn check_effort(kind: &str, has_efforts: bool, effort: &str) -> Result<(), Refus
         return Err(Refusal::new(Code::StartFailed, what(), format!("{kind} knows no efforts"))
             .fix("leave the effort out"));
     }
-    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if effort.is_empty() || effort.len() > 32 || !effort.chars().all(is_word) {
+    if !is_effort(effort) {
         let why = "an effort has 1 to 32 letters, digits, `-` and `_`";
         return Err(Refusal::new(Code::StartFailed, what(), why).fix("one of low, medium, high"));
     }

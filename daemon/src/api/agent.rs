@@ -2,7 +2,7 @@
 
 use delight_core::session::Command;
 use delight_core::supervisor::Request as Ask;
-use delight_proto::agent::{Control, Decision, Message, bounds};
+use delight_proto::agent::{Control, Decision, Message, Mode, bounds};
 use delight_proto::api::method::{
     AgentKind, AgentList, AgentListResult, PermissionList, PermissionListResult, PromptParams, SessionAbort,
     SessionBypass, SessionDecide, SessionPermission, SessionPrompt, SessionSetMode, SessionSwitch,
@@ -139,12 +139,8 @@ async fn set_mode(caller: &Caller, params: SetModeParams) -> Answer {
     outside_sessions(&caller.daemon().supervision, &caller.origin(), "setting a mode").await?;
     check_name("model", params.model.as_deref())?;
     check_name("permission_mode", params.permission_mode.as_deref())?;
-    if params.model.is_none() && params.permission_mode.is_none() {
-        return Err(Refusal::new(Code::BadParams, "nothing was set", "neither a model nor a mode was named")
-            .fix("name one"));
-    }
-    let command = Command::SetMode { model: params.model, permission_mode: params.permission_mode };
-    caller.view(params.session, command).await
+    let SetModeParams { session, model, permission_mode, effort } = params;
+    caller.view(session, Command::SetMode(Mode { model, permission_mode, effort })).await
 }
 
 async fn permissions(caller: &Caller) -> Result<PermissionListResult, Refusal> {

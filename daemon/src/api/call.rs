@@ -55,13 +55,21 @@ pub(super) fn served() -> Vec<String> {
     tables.concat().into_iter().map(str::to_owned).collect()
 }
 
+/// Sessions as they are shown among many: without what their agents have to offer, of which a hundred would fill a line.
+pub(super) fn brief(mut sessions: Vec<SessionView>) -> Vec<SessionView> {
+    for agent in sessions.iter_mut().filter_map(|view| view.agent.as_mut()) {
+        agent.offers = Arc::default();
+    }
+    sessions
+}
+
 routes! { caller, room;
     SessionSpawn(params) => caller.spawn(params).await,
     SessionGet(params) => raw(&caller.get(params.session).await?),
     SessionList(_) => {
         room.large().await;
         match caller.ask(Ask::List).await? {
-            Told::List(sessions) => raw(&SessionListResult { sessions }),
+            Told::List(sessions) => raw(&SessionListResult { sessions: brief(sessions) }),
             other => Err(mismatch(&other)),
         }
     },
@@ -208,7 +216,7 @@ impl Caller {
         }
         let more = sessions.len() > params.limit as usize;
         sessions.truncate(params.limit as usize);
-        Ok(PageResult { sessions, more })
+        Ok(PageResult { sessions: brief(sessions), more })
     }
 
     async fn events(&self, params: EventsParams) -> Result<EventsResult, Refusal> {

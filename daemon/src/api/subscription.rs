@@ -9,7 +9,7 @@ use delight_proto::id::SessionId;
 use delight_proto::refusal::{Code, Refusal};
 use serde_json::value::RawValue;
 
-use super::call::{Caller, mismatch};
+use super::call::{Caller, brief, mismatch};
 use super::outgoing::{Outgoing, Room};
 use super::request::{params, raw};
 use crate::actor::Told;
@@ -43,6 +43,7 @@ impl Following {
         room.large().await;
         match caller.ask(Ask::Subscribe { selector: params.session }).await {
             Ok(Told::Subscribed { only, sessions, changes }) => {
+                let sessions = if only.is_some() { sessions } else { brief(sessions) };
                 Ok((raw(&SubscribeResult { sessions })?, Self { changes, only }))
             }
             other => {

@@ -2,6 +2,7 @@
 
 use delight_core::session::Command;
 use delight_core::supervisor::Request;
+use delight_proto::agent::Mode;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::{Origin, SessionView};
 use delight_proto::sync::bounded::{Id, Line, Name, Path};
@@ -75,11 +76,9 @@ impl Remote {
         }
         if request.model.is_some() || request.permission_mode.is_some() {
             let text = |name: Option<Name>| name.map(|name| name.as_str().to_owned());
-            let mode = Command::SetMode {
-                model: text(request.model),
-                permission_mode: text(request.permission_mode),
-            };
-            self.view(id, origin, mode).await?;
+            let (model, permission_mode) = (text(request.model), text(request.permission_mode));
+            let mode = Mode { model, permission_mode, effort: None };
+            self.view(id, origin, Command::SetMode(mode)).await?;
         }
         Ok(SpawnResult::Success(Spawned { session_id: self.ids.server_id(id).await? }))
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use delight_core::supervisor::Request;
-use delight_proto::agent::{AgentOptions, Control};
+use delight_proto::agent::{AgentOptions, Control, Mode};
 use delight_proto::api::method::SpawnParams;
 use delight_proto::id::{ConversationId, RequestId, SessionId};
 use delight_proto::refusal::{Code, Refusal};
@@ -131,9 +131,11 @@ impl Remote {
         };
         let options = AgentOptions {
             control: capabilities.controls.remote.then_some(Control::Remote),
-            model: chosen(&request.model_mode),
-            permission_mode: chosen(&request.permission_mode),
-            effort: chosen(&request.effort_level),
+            mode: Mode {
+                model: chosen(&request.model_mode),
+                permission_mode: chosen(&request.permission_mode),
+                effort: chosen(&request.effort_level),
+            },
             conversation,
             phone_messages: None,
         };

@@ -3,7 +3,7 @@
 use delight_core::session::Command;
 use delight_core::supervisor::Request;
 use delight_core::uplink::{Delivery, Prompt};
-use delight_proto::agent::Message;
+use delight_proto::agent::{Message, Mode};
 use delight_proto::id::SessionId;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::Origin;
@@ -31,8 +31,8 @@ async fn try_deliver(
     prompt: Prompt,
     origin: Origin,
 ) -> Result<(), Refusal> {
-    let Prompt { local_id, text, permission_mode, model } = prompt;
-    if let Some(mode) = mode(supervision, id, permission_mode, model).await? {
+    let Prompt { local_id, text, mode: named } = prompt;
+    if let Some(mode) = mode(supervision, id, named).await? {
         // A message is worked on in the mode its sender named, or not at all.
         ask(supervision, id, origin.clone(), mode).await?;
     }
@@ -41,14 +41,14 @@ async fn try_deliver(
 }
 
 /// What must be set before the message may be given.
-async fn mode(
-    supervision: &Supervision,
-    id: SessionId,
-    permission_mode: Option<String>,
-    model: Option<String>,
-) -> Result<Option<Command>, Refusal> {
-    let named = permission_mode.filter(|mode| mode != NO_MODE);
-    if named.is_none() && model.is_none() {
+async fn mode(supervision: &Supervision, id: SessionId, named: Mode) -> Result<Option<Command>, Refusal> {
+    let chosen = |name: Option<String>| name.filter(|name| name != NO_MODE);
+    let named = Mode {
+        model: chosen(named.model),
+        permission_mode: chosen(named.permission_mode),
+        effort: chosen(named.effort),
+    };
+    if named.is_empty() {
         return Ok(None);
     }
     let request = Request::Get { selector: id.to_string() };
@@ -57,10 +57,8 @@ async fn mode(
         _ => None,
     };
     let Some(agent) = agent else { return Ok(None) };
-    let permission_mode = named.filter(|mode| agent.permission_mode.as_ref() != Some(mode));
-    let model = model.filter(|model| model != NO_MODE && agent.model.as_ref() != Some(model));
-    let is_set = permission_mode.is_some() || model.is_some();
-    Ok(is_set.then_some(Command::SetMode { model, permission_mode }))
+    let other = named.other_than(&agent.mode);
+    Ok((!other.is_empty()).then_some(Command::SetMode(other)))
 }
 
 async fn ask(

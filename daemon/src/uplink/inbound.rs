@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use delight_core::uplink::{Arrived, Prompt, Words};
 use delight_crypto::replay::Mark;
+use delight_proto::agent::Mode;
 use delight_proto::id::{LocalId, SessionId};
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::sync::bounded::{Id, Name};
@@ -98,7 +99,11 @@ fn prompt_of(record: UserRecord, message: &Incoming) -> Option<Prompt> {
         .or_else(|| format!("server:{}", message.id.as_deref()?).parse().ok())
         .or_else(|| format!("server-seq:{}", message.seq?).parse().ok())?;
     let name = |name: Option<Name>| name.map(|name| name.as_str().to_owned()).filter(|name| !name.is_empty());
-    let (permission_mode, model) =
-        record.meta.map_or((None, None), |meta| (name(meta.permission_mode), name(meta.model)));
-    Some(Prompt { local_id, text: Words(text), permission_mode, model })
+    let meta = record.meta.unwrap_or_default();
+    let mode = Mode {
+        model: name(meta.model),
+        permission_mode: name(meta.permission_mode),
+        effort: name(meta.effort),
+    };
+    Some(Prompt { local_id, text: Words(text), mode })
 }

@@ -1,8 +1,10 @@
 //! What survives of an agent while nobody runs it.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use super::{ActivityView, Allowed, Control, Mark, Message, PermissionView};
+use super::{ActivityView, Allowed, Control, Mark, Message, Mode, Offers, PermissionView, offers};
 use crate::id::{ConversationId, LocalId};
 
 /// What survives of an agent in the registry's record.
@@ -14,12 +16,12 @@ pub struct AgentMemory {
     /// The agent's conversation: what a new runner goes on with.
     #[serde(default)]
     pub conversation: Option<ConversationId>,
-    /// The model in use, when known or asked for.
-    #[serde(default)]
-    pub model: Option<String>,
-    /// The permission mode in use, when known or asked for.
-    #[serde(default)]
-    pub permission_mode: Option<String>,
+    /// How it works, as far as that is known or was asked for.
+    #[serde(flatten)]
+    pub mode: Mode,
+    /// What it has to offer, as far as it has said.
+    #[serde(default, skip_serializing_if = "offers::is_nothing")]
+    pub offers: Arc<Offers>,
     /// How far the runner's output has been taken in.
     #[serde(default)]
     pub stream: Mark,
@@ -80,12 +82,9 @@ pub struct Launched {
     /// The conversation it goes on with.
     #[serde(default)]
     pub conversation: Option<ConversationId>,
-    /// The model.
-    #[serde(default)]
-    pub model: Option<String>,
-    /// The permission mode.
-    #[serde(default)]
-    pub permission_mode: Option<String>,
+    /// How it is to work.
+    #[serde(flatten)]
+    pub mode: Mode,
 }
 
 /// A change of control under way.

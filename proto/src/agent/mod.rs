@@ -4,14 +4,19 @@
 //! session's reducer sees nothing else of an agent; phone and desktop see the [`AgentRecord`]s of the event log.
 
 mod memory;
+mod mode;
+mod offers;
 mod permission;
 mod record;
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::memory::{AgentMemory, Handover, Launched, Left};
+pub use self::mode::{Mode, is_effort};
+pub use self::offers::{Choice, Offers, ToolServer};
 pub use self::permission::{
     Allowed, Decision, OnNoAnswer, Outcome, PermissionAsk, PermissionEnd, PermissionView, Scope,
 };
@@ -49,6 +54,11 @@ pub mod bounds {
     pub const ALLOWED: usize = 64;
     /// Bytes of a short text of an agent (a tool's name, a title, an id). Longer ones are cut.
     pub const SHORT_TEXT: usize = 1_024;
+    /// Entries of a list of what an agent offers, tools for instance. A well-equipped one has sixty commands, and with a
+    /// dozen tool servers two hundred tools; all lists of a session travel in one packet whenever one of them changes.
+    pub const OFFERED: usize = 256;
+    /// Bytes of each of their texts: names of tools have at most 64, a line for people fits.
+    pub const OFFERED_TEXT: usize = 160;
     /// Paths of one permission that are shown.
     pub const PATHS: usize = 64;
 }
@@ -140,15 +150,9 @@ pub struct AgentOptions {
     /// Who drives at first. None: what its adapter offers first (local where it has a terminal program).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub control: Option<Control>,
-    /// The agent's name of a model.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-    /// The agent's name of a permission mode.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub permission_mode: Option<String>,
-    /// The agent's name of how hard it is to think, for as long as the session lives. At most 32 letters, digits, `-` and `_`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub effort: Option<String>,
+    /// How it is to work at first.
+    #[serde(flatten)]
+    pub mode: Mode,
     /// A conversation of the agent's to go on with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<ConversationId>,
@@ -188,13 +192,10 @@ pub enum AgentEvent {
         /// Which request.
         id: PermissionId,
     },
-    /// Its model or permission mode is this now.
-    Mode {
-        /// The model, if that is what changed.
-        model: Option<String>,
-        /// The permission mode, if that is what changed.
-        permission_mode: Option<String>,
-    },
+    /// It works like this now; what is none has not changed.
+    Mode(Mode),
+    /// It has this to offer now; what is none has not changed.
+    Offers(Offers),
     /// It cannot serve in this mode (no login, a conversation it does not know): the runner is to be given up.
     Unable {
         /// What, why, fix.
@@ -227,13 +228,8 @@ pub enum AgentOrder {
     },
     /// Stop what it is doing.
     Abort,
-    /// Use another model or permission mode from now on.
-    SetMode {
-        /// The model.
-        model: Option<String>,
-        /// The permission mode.
-        permission_mode: Option<String>,
-    },
+    /// Work like this from now on.
+    SetMode(Mode),
     /// End in order: what is open is closed, nothing new begun. The runner exits by itself soon after.
     End,
 }
@@ -268,12 +264,9 @@ pub struct AgentView {
     /// The agent's conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<ConversationId>,
-    /// The model in use, when known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-    /// The permission mode in use, when known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub permission_mode: Option<String>,
+    /// How it works, as far as that is known.
+    #[serde(flatten)]
+    pub mode: Mode,
     /// What it is doing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity: Option<ActivityView>,
@@ -288,4 +281,7 @@ pub struct AgentView {
     pub bypass_until_ms: Option<u64>,
     /// What becomes of a phone's message while the desktop drives.
     pub phone_messages: PhoneMessages,
+    /// What it has to offer, as far as it has said. Left out where many sessions are shown at once.
+    #[serde(default, skip_serializing_if = "offers::is_nothing")]
+    pub offers: Arc<Offers>,
 }

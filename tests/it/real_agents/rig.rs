@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use delight_proto::agent::{
-    Activity, AgentOptions, Control, Decision, PermissionView, RecordBody, Scope, Source, TurnStatus,
+    Activity, AgentOptions, Control, Decision, Mode, PermissionView, RecordBody, Scope, Source, TurnStatus,
 };
 use delight_proto::api::method::{
     DecideParams, EventsParams, PromptParams, SendParams, SessionAbort, SessionDecide, SessionEvents,
@@ -191,7 +191,8 @@ impl Rig {
         let path = sandbox.environment().remove("PATH").unwrap();
         env.insert("PATH".to_owned(), format!("{}:{path}", node.display()));
         let permission_mode = (kind.name == "claude").then(|| "default".to_owned());
-        let agent = AgentOptions { control: Some(control), permission_mode, ..AgentOptions::default() };
+        let mode = Mode { permission_mode, ..Mode::default() };
+        let agent = AgentOptions { control: Some(control), mode, ..AgentOptions::default() };
         let params = SpawnParams {
             kind: kind.name.to_owned(),
             cwd: cwd.to_str().unwrap().to_owned(),

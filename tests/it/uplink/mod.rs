@@ -1,6 +1,7 @@
 //! The link to the sync server: the real daemon, the real relay, and the sdk as the phone.
 
 mod calls;
+mod mode;
 mod raw;
 pub(crate) mod rig;
 mod rows;

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use delight_proto::agent::Mode;
 use delight_proto::id::ConversationId;
 
 use conversation::Conversation;
@@ -39,20 +40,23 @@ struct Arguments {
     /// The permission mode.
     #[arg(long, value_name = "NAME")]
     permission_mode: Option<String>,
+    /// How hard it is to think, which it does not.
+    #[arg(long, value_name = "LEVEL")]
+    effort: Option<String>,
     /// Say that it cannot serve when started local, or remote.
     #[arg(long, value_name = "local|remote")]
-    refuse: Option<Mode>,
+    refuse: Option<Driver>,
     /// Fail before it serves when started local, or remote.
     #[arg(long, value_name = "local|remote")]
-    fail: Option<Mode>,
+    fail: Option<Driver>,
     /// A file that holds the script. Without either: `say ready; read; repeat`.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 }
 
-/// How it can be started.
+/// Whom it can be started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Mode {
+enum Driver {
     Local,
     Remote,
 }
@@ -73,8 +77,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<u8, Box<dyn std::error::Error>> {
-    let mode = if arguments.remote { Mode::Remote } else { Mode::Local };
-    if arguments.fail == Some(mode) {
+    let driver = if arguments.remote { Driver::Remote } else { Driver::Local };
+    if arguments.fail == Some(driver) {
         // A failing program's last words go where they always do.
         let _ = writeln!(std::io::stderr(), "it was told to fail\nand it does");
         return Ok(4);
@@ -82,13 +86,16 @@ fn run(arguments: &Arguments) -> Result<u8, Box<dyn std::error::Error>> {
     if arguments.remote {
         let start = remote::Start {
             conversation: arguments.conversation.clone(),
-            model: arguments.model.clone(),
-            permission_mode: arguments.permission_mode.clone(),
-            refuse: arguments.refuse == Some(Mode::Remote),
+            mode: Mode {
+                model: arguments.model.clone(),
+                permission_mode: arguments.permission_mode.clone(),
+                effort: arguments.effort.clone(),
+            },
+            refuse: arguments.refuse == Some(Driver::Remote),
         };
         return Ok(remote::converse(&start)?);
     }
-    if arguments.refuse == Some(Mode::Local) {
+    if arguments.refuse == Some(Driver::Local) {
         return Err("it was told to refuse".into());
     }
     let conversation = arguments.conversation.as_ref().map(Conversation::open).transpose()?;

@@ -108,6 +108,7 @@ pub(crate) fn perform(script: &[Statement], conversation: Option<&Conversation>)
             | Statement::Request(_)
             | Statement::Withdraw
             | Statement::Await
+            | Statement::Offer(_)
             | Statement::Huge(_)
             | Statement::Deaf => {
                 return Err(io::Error::other("the script has a statement that only --remote understands"));

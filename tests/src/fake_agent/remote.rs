@@ -10,7 +10,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
 use delight_proto::agent::{
-    Activity, AgentEvent, AgentOrder, AgentRecord, Decision, Message, PermissionAsk, RecordBody, TurnStatus,
+    Activity, AgentEvent, AgentOrder, AgentRecord, Decision, Message, Mode, Offers, PermissionAsk,
+    RecordBody, TurnStatus,
 };
 use delight_proto::id::{ConversationId, PermissionId};
 use delight_proto::refusal::{Code, Refusal};
@@ -27,8 +28,7 @@ const AHEAD: usize = 16;
 /// How it was started.
 pub(crate) struct Start {
     pub(crate) conversation: Option<ConversationId>,
-    pub(crate) model: Option<String>,
-    pub(crate) permission_mode: Option<String>,
+    pub(crate) mode: Mode,
     pub(crate) refuse: bool,
 }
 
@@ -127,9 +127,8 @@ pub(crate) fn converse(start: &Start) -> io::Result<u8> {
         say(&AgentEvent::Unable { refusal })?;
     } else {
         say(&AgentEvent::Conversation { id: id.clone() })?;
-        let (model, permission_mode) = (start.model.clone(), start.permission_mode.clone());
-        if model.is_some() || permission_mode.is_some() {
-            say(&AgentEvent::Mode { model, permission_mode })?;
+        if !start.mode.is_empty() {
+            say(&AgentEvent::Mode(start.mode.clone()))?;
         }
         say(&AgentEvent::Ready)?;
         say(&AgentEvent::Activity { activity: Activity::Idle })?;
@@ -219,9 +218,7 @@ impl Agent {
                 }
             }
             Some(Told::Order(AgentOrder::Abort)) => Err(Cut::Aborted),
-            Some(Told::Order(AgentOrder::SetMode { model, permission_mode })) => {
-                Ok(say(&AgentEvent::Mode { model, permission_mode })?)
-            }
+            Some(Told::Order(AgentOrder::SetMode(mode))) => Ok(say(&AgentEvent::Mode(mode))?),
             Some(Told::Order(AgentOrder::End)) => Err(Cut::End(0)),
         }
     }
@@ -303,6 +300,10 @@ impl Agent {
                 if let Some((_, ask)) = self.open.pop_first() {
                     say(&AgentEvent::Withdrawn { id: ask.id })?;
                 }
+            }
+            Statement::Offer(names) => {
+                let offers = Offers { commands: Some(names.clone()), ..Offers::default() };
+                say(&AgentEvent::Offers(offers))?;
             }
             Statement::Await => {
                 while !self.open.is_empty() {

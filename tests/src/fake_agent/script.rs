@@ -49,6 +49,7 @@ waits, `lines` gives one record a line, `flood` records of 1 KiB, and these are 
   request TEXT          ask for permission, and go on
   withdraw              take the oldest open request back
   await                 wait until every open request is decided
+  offer NAME…           have these commands to offer, and no others
   huge BYTES            one line of so many bytes
   deaf                  wait for ever and read nothing any more";
 
@@ -96,6 +97,7 @@ pub(crate) enum Statement {
     Request(String),
     Withdraw,
     Await,
+    Offer(Vec<String>),
     Huge(u64),
     Deaf,
     Pause(Duration),
@@ -220,6 +222,7 @@ fn statement(piece: &str) -> Result<Statement, String> {
         "turns" => Statement::Turns,
         "withdraw" => Statement::Withdraw,
         "await" => Statement::Await,
+        "offer" => Statement::Offer(words.by_ref().map(str::to_owned).collect()),
         "huge" => Statement::Huge(number(words.next(), "how many bytes")?),
         "deaf" => Statement::Deaf,
         "lines" => Statement::Lines {

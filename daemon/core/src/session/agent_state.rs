@@ -1,7 +1,10 @@
 //! What the agent does and says, taken in once each: places, turns, activity.
 
+use std::sync::Arc;
+
 use delight_proto::agent::{
-    Activity, ActivityView, AgentEvent, AgentRecord, AgentView, Control, Mark, RecordBody, Source, TurnStatus,
+    Activity, ActivityView, AgentEvent, AgentRecord, AgentView, Control, Mark, Mode, Offers, RecordBody,
+    Source, TurnStatus,
 };
 use delight_proto::event::EventBody;
 use delight_proto::session::Origin;
@@ -55,7 +58,8 @@ impl Step {
             AgentEvent::Record { record } => self.recorded(source, mark, record),
             AgentEvent::Asked { ask } => self.permission_asked(ask),
             AgentEvent::Withdrawn { id } => self.withdraw(&id, "the agent took it back"),
-            AgentEvent::Mode { model, permission_mode } => self.mode(model, permission_mode),
+            AgentEvent::Mode(mode) => self.mode(mode),
+            AgentEvent::Offers(offers) => self.offered(offers),
             AgentEvent::Unable { refusal } => {
                 if self.s.served() == Some(Control::Remote) {
                     self.agent_unable(refusal);
@@ -75,19 +79,19 @@ impl Step {
         }
     }
 
-    fn mode(&mut self, model: Option<String>, permission_mode: Option<String>) {
-        let cut = |text: Option<String>| {
-            text.map(|mut text| {
-                bounding::text(&mut text, delight_proto::agent::bounds::SHORT_TEXT);
-                text
-            })
-        };
-        let agent = &self.s.record.agent;
-        let model = cut(model).filter(|model| agent.model.as_ref() != Some(model));
-        let permission_mode =
-            cut(permission_mode).filter(|mode| agent.permission_mode.as_ref() != Some(mode));
-        if model.is_some() || permission_mode.is_some() {
-            self.log(EventBody::ModeChanged { model, permission_mode, origin: Origin::Daemon });
+    fn mode(&mut self, mut mode: Mode) {
+        bounding::mode(&mut mode);
+        let mode = mode.other_than(&self.s.record.agent.mode);
+        if !mode.is_empty() {
+            self.log(EventBody::ModeChanged { mode, origin: Origin::Daemon });
+        }
+    }
+
+    fn offered(&mut self, mut offers: Offers) {
+        bounding::offers(&mut offers);
+        let offers = offers.other_than(&self.s.record.agent.offers);
+        if !offers.is_empty() {
+            self.log(EventBody::OffersChanged { offers });
         }
     }
 
@@ -143,13 +147,13 @@ impl Session {
             controls: self.capabilities.controls.list(),
             shared: self.is_shared(),
             conversation: agent.conversation.clone(),
-            model: agent.model.clone(),
-            permission_mode: agent.permission_mode.clone(),
+            mode: agent.mode.clone(),
             activity: self.activity(),
             pending,
             queued: u32::try_from(agent.queue.len()).unwrap_or(u32::MAX),
             bypass_until_ms: agent.bypass_until_ms,
             phone_messages: self.phone_messages(),
+            offers: Arc::clone(&agent.offers),
         }))
     }
 

@@ -1,7 +1,7 @@
 //! Bounds on what comes from agents: what is too long is cut, and says so.
 
-use delight_proto::agent::bounds::{PATHS, RECORD_TEXT, SHORT_TEXT, TOOL_INPUT};
-use delight_proto::agent::{AgentRecord, PermissionAsk, RecordBody};
+use delight_proto::agent::bounds::{OFFERED, OFFERED_TEXT, PATHS, RECORD_TEXT, SHORT_TEXT, TOOL_INPUT};
+use delight_proto::agent::{AgentRecord, Mode, Offers, PermissionAsk, RecordBody, ToolServer, is_effort};
 use serde_json::Value;
 
 /// Bytes of a tool's input that are worth keeping once its permission has ended.
@@ -71,6 +71,56 @@ pub(super) fn record(record: &mut AgentRecord) {
         }
         RecordBody::Usage { .. } => {}
     }
+}
+
+/// Brings into bounds how an agent says it works.
+pub(super) fn mode(mode: &mut Mode) {
+    for name in [&mut mode.model, &mut mode.permission_mode].into_iter().flatten() {
+        text(name, SHORT_TEXT);
+    }
+    // A piece of such a name would be another one, with which the next runner could not be started.
+    mode.effort.take_if(|name| !is_effort(name));
+}
+
+/// Brings into bounds what an agent says it has to offer. What is cut of a list is said where people look: as its last
+/// entry, or with the last choice there is, because nobody could choose a note.
+pub(super) fn offers(offers: &mut Offers) {
+    for list in [&mut offers.tools, &mut offers.commands, &mut offers.skills].into_iter().flatten() {
+        if let Some(note) = cut(list, OFFERED - 1) {
+            list.push(note);
+        }
+        list.iter_mut().for_each(|name| text(name, OFFERED_TEXT));
+    }
+    if let Some(servers) = &mut offers.servers {
+        if let Some(note) = cut(servers, OFFERED - 1) {
+            servers.push(ToolServer { name: note, status: String::new() });
+        }
+        for server in servers {
+            text(&mut server.name, OFFERED_TEXT);
+            text(&mut server.status, OFFERED_TEXT);
+        }
+    }
+    let choices = [&mut offers.models, &mut offers.permission_modes, &mut offers.efforts];
+    for list in choices.into_iter().flatten() {
+        // A piece of a code chooses nothing.
+        list.retain(|choice| !choice.code.is_empty() && choice.code.len() <= OFFERED_TEXT);
+        if let (Some(note), Some(last)) = (cut(list, OFFERED), list.last_mut()) {
+            last.description = Some(note);
+        }
+        for choice in list {
+            text(&mut choice.name, OFFERED_TEXT);
+            if let Some(description) = &mut choice.description {
+                text(description, OFFERED_TEXT);
+            }
+        }
+    }
+}
+
+/// Cuts a list to so many entries; says so if it had more.
+fn cut<T>(list: &mut Vec<T>, bound: usize) -> Option<String> {
+    let had = list.len();
+    list.truncate(bound);
+    (had > bound).then(|| format!("… [cut; there are {had}]"))
 }
 
 /// Brings a request into bounds. Policy has decided on the whole of it before.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use delight_proto::agent::{Activity, Control};
+use delight_proto::agent::{Activity, Control, Mode};
 use delight_proto::id::{LocalId, PermissionId};
 use delight_proto::session::{Origin, Phase};
 use serde::{Deserialize, Serialize};
@@ -40,8 +40,8 @@ pub(super) enum Tagged {
     Decide { id: PermissionId },
     /// To stop what it does.
     Abort { ticket: Ticket },
-    /// Another model or permission mode.
-    SetMode { ticket: Ticket, origin: Origin, model: Option<String>, permission_mode: Option<String> },
+    /// To work in another way.
+    SetMode { ticket: Ticket, origin: Origin, mode: Mode },
     /// To end.
     End,
 }

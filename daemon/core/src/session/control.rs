@@ -23,8 +23,7 @@ pub(super) fn prepare(record: &mut Record, controls: Controls) {
         agent.control = Some(Control::Remote);
     }
     if first_time && agent.control.is_some() {
-        agent.model.clone_from(&options.model);
-        agent.permission_mode.clone_from(&options.permission_mode);
+        agent.mode.clone_from(&options.mode);
         agent.conversation.clone_from(&options.conversation);
     }
 }

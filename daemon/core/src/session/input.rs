@@ -2,7 +2,7 @@
 //!
 //! All of it is plain data that can be recorded and folded again (see `replay`).
 
-use delight_proto::agent::{Activity, AgentEvent, Control, Decision, Message, Source};
+use delight_proto::agent::{Activity, AgentEvent, Control, Decision, Message, Mode, Source};
 use delight_proto::id::{LocalId, SessionName};
 use delight_proto::policy::Policy;
 use delight_proto::refusal::Refusal;
@@ -82,13 +82,8 @@ pub enum Command {
         /// The answer.
         decision: Decision,
     },
-    /// Set the agent's model or permission mode; answered when it was told.
-    SetMode {
-        /// The model.
-        model: Option<String>,
-        /// The permission mode.
-        permission_mode: Option<String>,
-    },
+    /// Set how the agent works; answered when it was told.
+    SetMode(Mode),
     /// Allow everything unasked for a while; none: end that.
     Bypass {
         /// Milliseconds, at most [`super::state::MAX_BYPASS_MS`].
@@ -139,11 +134,7 @@ impl std::fmt::Debug for Command {
             Self::Decide { permission, decision } => {
                 f.debug_struct("Decide").field("permission", permission).field("decision", decision).finish()
             }
-            Self::SetMode { model, permission_mode } => f
-                .debug_struct("SetMode")
-                .field("model", model)
-                .field("permission_mode", permission_mode)
-                .finish(),
+            Self::SetMode(mode) => f.debug_tuple("SetMode").field(mode).finish(),
             Self::Bypass { for_ms } => f.debug_struct("Bypass").field("for_ms", for_ms).finish(),
             Self::Resize { size } => f.debug_struct("Resize").field("size", size).finish(),
             Self::Wait { phases, activity, timeout_ms } => f

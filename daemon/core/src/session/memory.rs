@@ -1,5 +1,7 @@
 //! How events change what is remembered of an agent: with `record`, the only place that does.
 
+use std::sync::Arc;
+
 use delight_proto::agent::bounds::{ACCEPTED, ALLOWED, COMPLETED, LEFT, SEEN};
 use delight_proto::agent::{
     AgentMemory, Handover, Left, Mark, Outcome, PermissionAsk, PermissionEnd, PermissionView, RecordBody,
@@ -55,14 +57,8 @@ pub(super) fn apply(agent: &mut AgentMemory, generation: u64, event: &Event) {
         EventBody::Skipped { source, mark, .. } => advance(agent, *source, *mark),
         EventBody::ConversationChanged { conversation } => moved(agent, conversation),
         EventBody::ActivityChanged { view } => agent.activity = Some(*view),
-        EventBody::ModeChanged { model, permission_mode, .. } => {
-            if model.is_some() {
-                agent.model.clone_from(model);
-            }
-            if permission_mode.is_some() {
-                agent.permission_mode.clone_from(permission_mode);
-            }
-        }
+        EventBody::ModeChanged { mode, .. } => agent.mode.learn(mode),
+        EventBody::OffersChanged { offers } => Arc::make_mut(&mut agent.offers).learn(offers),
         EventBody::PermissionAsked { ask, expires_ms } => {
             asked(agent, ask, *expires_ms, generation, event.at_ms);
         }

@@ -1,6 +1,7 @@
 //! What the agent is told, and what becomes of it.
 
-use delight_proto::agent::{Activity, AgentOrder, Control, Outcome};
+use delight_proto::agent::bounds::SHORT_TEXT;
+use delight_proto::agent::{Activity, AgentOrder, Control, Mode, Outcome, is_effort};
 use delight_proto::event::EventBody;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::Origin;
@@ -67,31 +68,29 @@ impl Step {
         self.tell(Tagged::Abort { ticket }, AgentOrder::Abort);
     }
 
-    pub(super) fn set_mode(
-        &mut self,
-        ticket: Ticket,
-        origin: Origin,
-        model: Option<String>,
-        permission_mode: Option<String>,
-    ) {
+    pub(super) fn set_mode(&mut self, ticket: Ticket, origin: Origin, mode: Mode) {
         let what = "the mode was not set";
-        if model.is_none() && permission_mode.is_none() {
-            let refusal =
-                Refusal::new(Code::BadParams, what, "neither a model nor a permission mode is named");
+        if mode.is_empty() {
+            let why = "neither a model nor a permission mode nor an effort is named";
+            let refusal = Refusal::new(Code::BadParams, what, why);
             return self.refuse(ticket, refusal.fix("name one of them"));
         }
-        let too_long = |text: &Option<String>| {
-            text.as_ref().is_some_and(|t| t.is_empty() || t.len() > delight_proto::agent::bounds::SHORT_TEXT)
-        };
-        if too_long(&model) || too_long(&permission_mode) {
+        let too_long =
+            |text: &Option<String>| text.as_ref().is_some_and(|t| t.is_empty() || t.len() > SHORT_TEXT);
+        if too_long(&mode.model) || too_long(&mode.permission_mode) {
             let refusal = Refusal::new(Code::BadParams, what, "a name is 1 to 1,024 bytes");
             return self.refuse(ticket, refusal.fix("give the agent's own name of it"));
+        }
+        // The next runner is started with it: one that cannot be would keep the session from ever running again.
+        if mode.effort.as_deref().is_some_and(|name| !is_effort(name)) {
+            let why = "an effort has 1 to 32 letters, digits, `-` and `_`";
+            let refusal = Refusal::new(Code::BadParams, what, why);
+            return self.refuse(ticket, refusal.fix("one of low, medium, high"));
         }
         if let Some(refusal) = self.s.not_told(what, "set it in its terminal") {
             return self.refuse(ticket, refusal);
         }
-        let order = AgentOrder::SetMode { model: model.clone(), permission_mode: permission_mode.clone() };
-        self.tell(Tagged::SetMode { ticket, origin, model, permission_mode }, order);
+        self.tell(Tagged::SetMode { ticket, origin, mode: mode.clone() }, AgentOrder::SetMode(mode));
     }
 
     pub(super) fn bypass(&mut self, ticket: Ticket, origin: Origin, for_ms: Option<u64>) {
@@ -129,8 +128,8 @@ impl Step {
             Some(Tagged::Resize { ticket } | Tagged::Abort { ticket }) => {
                 self.say(Say::View { ticket, of_store: false });
             }
-            Some(Tagged::SetMode { ticket, origin, model, permission_mode }) => {
-                self.log(EventBody::ModeChanged { model, permission_mode, origin });
+            Some(Tagged::SetMode { ticket, origin, mode }) => {
+                self.log(EventBody::ModeChanged { mode, origin });
                 self.say(Say::View { ticket, of_store: false });
             }
             Some(Tagged::Prompt { id }) => self.message_delivered(&id),

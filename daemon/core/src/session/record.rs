@@ -97,6 +97,7 @@ pub(super) fn apply(record: &mut Record, event: &Event) {
         | EventBody::ConversationChanged { .. }
         | EventBody::ActivityChanged { .. }
         | EventBody::ModeChanged { .. }
+        | EventBody::OffersChanged { .. }
         | EventBody::PermissionAsked { .. }
         | EventBody::PermissionEnded { .. }
         | EventBody::DecisionDelivered { .. }

@@ -83,9 +83,7 @@ impl Step {
             Command::Decide { permission, decision } => {
                 self.decide(ticket, origin, permission.as_deref(), decision);
             }
-            Command::SetMode { model, permission_mode } => {
-                self.set_mode(ticket, origin, model, permission_mode);
-            }
+            Command::SetMode(mode) => self.set_mode(ticket, origin, mode),
             Command::Bypass { for_ms } => self.bypass(ticket, origin, for_ms),
         }
     }

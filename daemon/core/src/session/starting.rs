@@ -120,11 +120,7 @@ impl Step {
         if cause != Cause::Switch {
             agent.handover = None;
         }
-        agent.launched = Launched {
-            conversation: agent.conversation.clone(),
-            model: agent.model.clone(),
-            permission_mode: agent.permission_mode.clone(),
-        };
+        agent.launched = Launched { conversation: agent.conversation.clone(), mode: agent.mode.clone() };
         s.restart_at = None;
         s.start_refusal = None;
         s.starting = Some(Starting { by: self.now.mono_ms.saturating_add(START_TIMEOUT_MS), cause });

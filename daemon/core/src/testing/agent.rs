@@ -170,7 +170,7 @@ impl Mind {
                 }
                 Ok(Obeyed::Done)
             }
-            AgentOrder::SetMode { .. } => Ok(Obeyed::Done),
+            AgentOrder::SetMode(_) => Ok(Obeyed::Done),
             AgentOrder::End => Ok(Obeyed::Ends),
         }
     }

@@ -28,7 +28,7 @@ impl Sim {
                 view.ask.id == ask.id
                     && view.ended.as_ref().is_some_and(|end| end.decision.as_ref() == Some(decision))
             }),
-            AgentOrder::Abort | AgentOrder::SetMode { .. } | AgentOrder::End => true,
+            AgentOrder::Abort | AgentOrder::SetMode(_) | AgentOrder::End => true,
         };
         if known { Ok(()) } else { Err(format!("{id}: {order:?} is told and not stored")) }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use delight_proto::agent::{Activity, AgentOptions, Control, Decision, Message, OnNoAnswer, Scope};
+use delight_proto::agent::{Activity, AgentOptions, Control, Decision, Message, Mode, OnNoAnswer, Scope};
 use delight_proto::api::method::SpawnParams;
 use delight_proto::id::{SessionId, SessionName};
 use delight_proto::policy::{Effect, Policy, Reach, Rule};
@@ -210,7 +210,7 @@ impl Sim {
                 let decision = Decision { allow, scope, reason: None, answers: None, permission_mode: None };
                 Command::Decide { permission, decision }
             }
-            14 => Command::SetMode { model: Some("small".into()), permission_mode: None },
+            14 => Command::SetMode(Mode { model: Some("small".into()), ..Mode::default() }),
             _ => {
                 let for_ms = self.rng.per_mille(500).then(|| self.rng.below(20_000));
                 Command::Bypass { for_ms }

@@ -1,6 +1,6 @@
 //! A session as the server's side sees it: made of its view and of what is known of the machine.
 
-use delight_proto::agent::{Activity, AgentView, Control, PermissionView};
+use delight_proto::agent::{Activity, AgentView, Choice, Control, PermissionView};
 use delight_proto::session::{Phase, SessionView};
 use delight_proto::sync::Object;
 use serde::{Deserialize, Serialize};
@@ -82,6 +82,7 @@ fn metadata(view: &SessionView, host: &Host, conversation_field: Option<&str>) -
     };
     let archived = view.phase == Phase::Stopped;
     let agent = view.agent.as_deref();
+    let offers = agent.map(|agent| &agent.offers);
     let mut metadata = object(json!({
         "path": view.cwd,
         "host": host.host,
@@ -99,8 +100,16 @@ fn metadata(view: &SessionView, host: &Host, conversation_field: Option<&str>) -
         "archivedBy": archived.then_some("user"),
         "archiveReason": (archived && !view.reason.is_empty()).then_some(&view.reason),
         "hostPid": view.holder.as_ref().map(|holder| holder.process.pid),
-        "currentModelCode": agent.and_then(|agent| agent.model.as_ref()),
-        "currentOperatingModeCode": agent.and_then(|agent| agent.permission_mode.as_ref()),
+        "currentModelCode": agent.and_then(|agent| agent.mode.model.as_ref()),
+        "currentOperatingModeCode": agent.and_then(|agent| agent.mode.permission_mode.as_ref()),
+        "currentThoughtLevelCode": agent.and_then(|agent| agent.mode.effort.as_ref()),
+        "tools": offers.and_then(|offers| offers.tools.as_ref()),
+        "slashCommands": offers.and_then(|offers| offers.commands.as_ref()),
+        "skills": offers.and_then(|offers| offers.skills.as_ref()),
+        "mcpServers": offers.and_then(|offers| offers.servers.as_ref()),
+        "models": choices(offers.and_then(|offers| offers.models.as_ref())),
+        "operatingModes": choices(offers.and_then(|offers| offers.permission_modes.as_ref())),
+        "thoughtLevels": choices(offers.and_then(|offers| offers.efforts.as_ref())),
         "dangerouslySkipPermissions": agent.is_some_and(|agent| agent.bypass_until_ms.is_some()),
         // Ours, beside Happy's: so that our own phones name a session as the desktop does.
         "delightSessionId": view.id.as_str(),
@@ -113,6 +122,18 @@ fn metadata(view: &SessionView, host: &Host, conversation_field: Option<&str>) -
         metadata.insert(field.to_owned(), conversation.as_str().into());
     }
     metadata
+}
+
+/// Something to choose from, in Happy's words.
+fn choices(list: Option<&Vec<Choice>>) -> Option<Vec<Value>> {
+    let shown = |choice: &Choice| {
+        let mut shown = object(json!({ "code": choice.code, "value": choice.name }));
+        if let Some(description) = &choice.description {
+            shown.insert("description".to_owned(), description.as_str().into());
+        }
+        Value::Object(shown)
+    };
+    Some(list?.iter().map(shown).collect())
 }
 
 /// What phones call a session without an agent.

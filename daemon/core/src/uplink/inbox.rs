@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use delight_proto::agent::Mode;
 use delight_proto::id::LocalId;
 use delight_proto::refusal::Refusal;
 use serde::{Deserialize, Serialize};
@@ -41,10 +42,8 @@ pub struct Prompt {
     pub local_id: LocalId,
     /// The words.
     pub text: Words,
-    /// The permission mode it is to be worked on with, if the sender says.
-    pub permission_mode: Option<String>,
-    /// The model, if the sender says.
-    pub model: Option<String>,
+    /// How it is to be worked on, as far as the sender says.
+    pub mode: Mode,
 }
 
 /// A message as it came, opened.

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use delight_proto::agent::bounds::{COMPLETED, PENDING};
 use delight_proto::agent::{
-    AgentRecord, Control, Outcome, PermissionAsk, RecordBody, Scope, Source, TurnStatus as AgentTurnStatus,
+    AgentRecord, Control, Mode, Outcome, PermissionAsk, RecordBody, Scope, Source,
+    TurnStatus as AgentTurnStatus,
 };
 use delight_proto::event::{Event, EventBody};
 use delight_proto::id::{PermissionId, SessionId};
@@ -172,7 +173,7 @@ impl Projection {
                     },
                 )
             }),
-            EventBody::ModeChanged { permission_mode: Some(mode), .. } => {
+            EventBody::ModeChanged { mode: Mode { permission_mode: Some(mode), .. }, .. } => {
                 one.push(|builder, id| builder.permission_mode(id, Name::cut(mode.as_str())));
             }
             EventBody::PermissionAsked { ask, .. } => self.asked(event.at_ms, ask),

@@ -273,9 +273,9 @@ fn who_drives_at_first_is_as_asked_where_it_is_offered() {
     let first = |wanted, capabilities| {
         let mut record = fresh_record(RestartPolicy::Never);
         record.spec.agent.control = wanted;
-        record.spec.agent.model = Some("small".into());
+        record.spec.agent.mode.model = Some("small".into());
         let s = Session::new(record, capabilities);
-        (s.record().agent.control, s.record().agent.model.is_some())
+        (s.record().agent.control, s.record().agent.mode.model.is_some())
     };
     assert_eq!(first(None, BOTH), (Some(Control::Local), true));
     assert_eq!(first(Some(Control::Remote), BOTH), (Some(Control::Remote), true));

@@ -3,9 +3,10 @@
 use delight_core::session::{Command, Effect, Session};
 use delight_core::testing::table::{asked, running, step};
 use delight_core::why::why;
-use delight_proto::agent::bounds::{RECORD_TEXT, TOOL_INPUT};
+use delight_proto::agent::bounds::{OFFERED, OFFERED_TEXT, RECORD_TEXT, TOOL_INPUT};
 use delight_proto::agent::{
-    Activity, AgentEvent, AgentRecord, Mark, PermissionAsk, RecordBody, Source, TurnStatus,
+    Activity, AgentEvent, AgentRecord, Choice, Mark, Mode, Offers, PermissionAsk, RecordBody, Source,
+    TurnStatus,
 };
 use delight_proto::event::{Event, EventBody};
 use delight_proto::session::{Exit, RestartPolicy};
@@ -189,6 +190,53 @@ fn what_is_too_long_is_cut_visibly() {
     assert!(matches!(&tool.body, RecordBody::ToolStarted { input, .. } if input.to_string().len() < 100));
 }
 
+/// What an agent has to offer outlives a crash, is on record once, and never grows without end.
+#[test]
+fn what_an_agent_offers_is_kept_once_and_bounded_visibly() {
+    let names = |count: usize| Some((0..count).map(|n| format!("tool-{n}")).collect::<Vec<_>>());
+    let offered = |tools, commands| AgentEvent::Offers(Offers { tools, commands, ..Offers::default() });
+    let begin = remote();
+    let first = offered(names(3), Some(vec!["x".repeat(9_000)]));
+    let (s, effects) = step(begin.clone(), 100, heard(1, 2_000, vec![first.clone()]));
+    assert!(matches!(logged(&effects)[..], [EventBody::OffersChanged { .. }]), "{effects:?}");
+    let (s, effects) = step(s, 101, heard(1, 2_100, vec![first]));
+    assert!(logged(&effects).is_empty(), "it is known");
+    let (s, effects) = step(s, 102, heard(1, 2_200, vec![offered(names(OFFERED + 9), None)]));
+    let [EventBody::OffersChanged { offers }] = &logged(&effects)[..] else { panic!("{effects:?}") };
+    assert_eq!(offers.commands, None, "only what changed");
+    let offers = s.view().agent.expect("an agent").offers;
+    let tools = offers.tools.as_ref().expect("told");
+    assert_eq!((tools.len(), tools[OFFERED - 1].as_str()), (OFFERED, "… [cut; there are 265]"));
+    let commands = offers.commands.as_ref().expect("told before");
+    assert!(commands[0].len() <= OFFERED_TEXT && commands[0].ends_with("[cut; it had 9000 bytes]"));
+
+    // The daemon died before it saved: the log has it.
+    let log: Vec<Event> = effects
+        .iter()
+        .filter_map(|e| if let Effect::Append(e) = e { Some(e.clone()) } else { None })
+        .collect();
+    let mut saved = begin.record().clone();
+    saved.last_seq = log[0].seq - 1;
+    let back = Session::restored(saved, log[0].seq, &log, REMOTE);
+    assert_eq!(back.record().agent.offers.tools, offers.tools);
+}
+
+/// A note of what was cut is nothing a person could choose.
+#[test]
+fn choices_are_cut_to_what_can_be_chosen() {
+    let choice = |n: usize| Choice { code: format!("m{n}"), name: "n".repeat(9_000), description: None };
+    let models: Vec<Choice> = (0..OFFERED + 2).map(choice).collect();
+    let broken = Choice { code: "c".repeat(9_000), name: String::new(), description: None };
+    let offers = Offers { models: Some(models), efforts: Some(vec![broken]), ..Offers::default() };
+    let (s, _) = step(remote(), 100, heard(1, 2_000, vec![AgentEvent::Offers(offers)]));
+    let offers = &s.record().agent.offers;
+    let models = offers.models.as_ref().expect("told");
+    assert_eq!((models.len(), models[OFFERED - 1].code.as_str()), (OFFERED, "m255"));
+    assert_eq!(models[OFFERED - 1].description.as_deref(), Some("… [cut; there are 258]"));
+    assert!(models.iter().all(|model| model.name.len() <= OFFERED_TEXT));
+    assert_eq!(offers.efforts, Some(Vec::new()));
+}
+
 #[test]
 fn what_is_not_understood_is_shown_counted_and_passed() {
     let skipped = AgentEvent::Skipped { bytes: 17, what: "not JSON".into() };
@@ -203,7 +251,7 @@ fn what_leaves_no_trace_in_the_log_is_saved_now_and_then() {
     let mut s = remote();
     let saves = (0..600)
         .filter(|n| {
-            let idle = vec![AgentEvent::Mode { model: None, permission_mode: None }];
+            let idle = vec![AgentEvent::Mode(Mode::default())];
             let (next, effects) = step(s.clone(), 100, heard(1, 2_000 + n, idle));
             s = next;
             effects.iter().any(|e| matches!(e, Effect::Checkpoint(_)))

@@ -3,7 +3,7 @@
 use delight_core::actor::Ticket;
 use delight_core::session::{Answer, Command, Effect, Happening, Input, Session};
 use delight_core::testing::table::{asked, fresh_record, happened, running, step};
-use delight_proto::agent::{Activity, AgentEvent, AgentOrder, Control, Message};
+use delight_proto::agent::{Activity, AgentEvent, AgentOrder, Control, Message, Mode};
 use delight_proto::event::EventBody;
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::{Exit, Origin, Phase, PhoneMessages, RestartPolicy};
@@ -281,11 +281,29 @@ fn abort_and_modes_are_for_who_is_driven_from_afar() {
     assert!(matches!(tells(&effects)[..], [(_, AgentOrder::Abort)]));
     let (s, effects) = step(s, 101, done(tells(&effects)[0].0));
     assert!(matches!(crate::answers(&effects)[..], [(2, Ok(_))]));
-    let mode = Command::SetMode { model: Some("small".into()), permission_mode: None };
+    let mode = Command::SetMode(Mode { model: Some("small".into()), ..Mode::default() });
     let (s, effects) = step(s, 102, phone(3, mode.clone()));
-    assert_eq!(s.record().agent.model, None, "asked for and not set");
+    assert_eq!(s.record().agent.mode.model, None, "asked for and not set");
     let (s, _) = step(s, 103, done(tells(&effects)[0].0));
-    assert_eq!(s.record().agent.model.as_deref(), Some("small"));
+    assert_eq!(s.record().agent.mode.model.as_deref(), Some("small"));
+    let effort = |name: &str| Command::SetMode(Mode { effort: Some(name.into()), ..Mode::default() });
+    let (s, effects) = step(s, 104, phone(4, effort("high")));
+    let (s, _) = step(s, 105, done(tells(&effects)[0].0));
+    let wanted = Mode { model: Some("small".into()), effort: Some("high".into()), ..Mode::default() };
+    assert_eq!(s.record().agent.mode, wanted, "one leaves the other as it is");
+    // The next runner is started with it: what it could not be started with is not taken.
+    for (n, bad) in ["", "high\" -c x", &"x".repeat(33)].into_iter().enumerate() {
+        let (_, effects) = step(s.clone(), 106, phone(5 + n as u64, effort(bad)));
+        assert_eq!(refused(&effects), [(5 + n as u64, Code::BadParams)], "{bad}");
+    }
+    let (s, _) = step(
+        s,
+        107,
+        heard(1, 9_000, vec![AgentEvent::Mode(Mode { effort: Some("a b".into()), ..Mode::default() })]),
+    );
+    assert_eq!(s.record().agent.mode, wanted);
+    let (_, effects) = step(s, 108, phone(9, Command::SetMode(Mode::default())));
+    assert_eq!(refused(&effects), [(9, Code::BadParams)], "nothing is named");
     let local = running(RestartPolicy::Never, BOTH);
     let (local, effects) = step(local, 100, phone(2, Command::Abort));
     assert_eq!(refused(&effects), [(2, Code::WrongState)]);

@@ -301,8 +301,7 @@ fn a_server_that_is_away_is_a_flag_and_messages_it_brought_are_still_delivered()
         prompt: Some(Prompt {
             local_id: format!("m{seq}").parse().unwrap(),
             text: Words("do it".into()),
-            permission_mode: None,
-            model: None,
+            mode: Default::default(),
         }),
     };
     let delivered = |effects: &[Effect]| -> Vec<u64> {

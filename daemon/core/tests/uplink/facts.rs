@@ -71,6 +71,41 @@ fn the_agent_state_says_who_drives_and_what_waits_for_an_answer() {
     assert!(!over.live);
 }
 
+/// Under the names the real Happy writes and its app reads.
+#[test]
+fn the_metadata_says_what_the_agent_has_to_offer_and_how_it_works() {
+    let offers = json!({
+        "did": "offers", "tools": ["Bash", "Edit"], "commands": ["compact"], "skills": ["verify"],
+        "servers": [{"name": "happy", "status": "connected"}],
+        "models": [{"code": "m1", "name": "Model one", "description": "large"}],
+        "permission_modes": [{"code": "plan", "name": "Plan"}],
+    });
+    let mode = json!({"did": "mode", "model": "m1", "permission_mode": "plan", "effort": "high"});
+    let events = [offers, mode].map(|event| serde_json::from_value(event).unwrap());
+    let (s, _) = handed_over();
+    assert_eq!(shown(&s.view()).metadata["tools"], Value::Null, "nothing was said");
+    let line = AgentHeard { generation: 1, source: Source::Status, offset: 0, events: events.to_vec() };
+    let (s, _) = step(s, 50, happened(Happening::Agent(Box::new(line))));
+    let metadata = Value::Object(shown(&s.view()).metadata);
+    for (field, expected) in [
+        ("tools", json!(["Bash", "Edit"])),
+        ("slashCommands", json!(["compact"])),
+        ("skills", json!(["verify"])),
+        ("mcpServers", json!([{"name": "happy", "status": "connected"}])),
+        ("models", json!([{"code": "m1", "value": "Model one", "description": "large"}])),
+        ("operatingModes", json!([{"code": "plan", "value": "Plan"}])),
+        ("thoughtLevels", Value::Null),
+        ("currentModelCode", json!("m1")),
+        ("currentOperatingModeCode", json!("plan")),
+        ("currentThoughtLevelCode", json!("high")),
+    ] {
+        assert_eq!(metadata[field], expected, "{field}");
+    }
+    // What the wire's own types make of it.
+    let read: delight_proto::sync::state::SessionMetadata = serde_json::from_value(metadata).unwrap();
+    assert_eq!(read.mcp_servers.unwrap()[0].name.as_deref(), Some("happy"));
+}
+
 #[test]
 fn nothing_that_has_ended_is_shown_as_thinking() {
     let (s, _) = handed_over();

@@ -1,6 +1,6 @@
 //! The client's side of the Agent Client Protocol, for one conversation.
 
-use delight_proto::agent::{Activity, AgentEvent, AgentOrder, PermissionAsk, RecordBody, TurnStatus};
+use delight_proto::agent::{Activity, AgentEvent, AgentOrder, Mode, PermissionAsk, RecordBody, TurnStatus};
 use delight_proto::id::ConversationId;
 use delight_proto::refusal::{Code, Refusal};
 use serde_json::{Value, json};
@@ -156,7 +156,7 @@ impl Client {
             out.reply.extend(self.set("model", &wanted));
         }
         if model.is_some() || mode.is_some() {
-            out.events.push(AgentEvent::Mode { model, permission_mode: mode });
+            out.events.push(AgentEvent::Mode(Mode { model, permission_mode: mode, effort: None }));
         }
         if !self.ready {
             self.ready = true;
@@ -240,7 +240,8 @@ impl Client {
             Update::UsageUpdate { size } => self.window = size.or(self.window),
             Update::CurrentModeUpdate { current_mode_id } => {
                 if current_mode_id.is_some() {
-                    out.events.push(AgentEvent::Mode { model: None, permission_mode: current_mode_id });
+                    let mode = Mode { permission_mode: current_mode_id, ..Mode::default() };
+                    out.events.push(AgentEvent::Mode(mode));
                 }
             }
             _ if self.replaying => {}
@@ -401,7 +402,11 @@ impl Codec for Client {
                 lines.extend(json_rpc::notification("session/cancel", &json!({"sessionId": session})));
                 Ok(lines)
             }
-            AgentOrder::SetMode { model, permission_mode } => {
+            AgentOrder::SetMode(Mode { effort: Some(_), .. }) => {
+                let why = format!("{} knows no efforts", self.kind);
+                Err(Refusal::new(Code::BadParams, "the mode was not set", why).fix("leave the effort out"))
+            }
+            AgentOrder::SetMode(Mode { model, permission_mode, effort: None }) => {
                 let mut lines = Vec::new();
                 if let Some(mode) = permission_mode {
                     lines.extend(self.set("mode", mode));

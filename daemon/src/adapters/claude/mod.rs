@@ -2,7 +2,9 @@
 //! both work on one transcript, one after the other and never at once.
 
 mod decision;
+mod effort;
 mod files;
+mod offers;
 mod records;
 mod shapes;
 mod stream;
@@ -103,7 +105,7 @@ impl Adapter for Claude {
         if let Some(model) = self.settings.model(launch.memory) {
             argv.push(format!("--model={model}"));
         }
-        if let Some(effort) = &launch.spec.agent.effort {
+        if let Some(effort) = &launch.memory.mode.effort {
             argv.push(format!("--effort={effort}"));
         }
         argv.extend(launch.spec.command.iter().cloned());

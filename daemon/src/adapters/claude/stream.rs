@@ -2,14 +2,17 @@
 
 use std::collections::VecDeque;
 
-use delight_proto::agent::{Activity, AgentEvent, AgentOrder, PermissionAsk, RecordBody, TurnStatus, bounds};
+use delight_proto::agent::{
+    Activity, AgentEvent, AgentOrder, Mode, PermissionAsk, RecordBody, TurnStatus, bounds,
+};
 use delight_proto::id::{ConversationId, SessionId};
 use delight_proto::refusal::{Code, Refusal};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::effort::{self, Efforts};
 use super::shapes::{Answer, CanUseTool, Line, Request, System, TurnResult};
-use super::{decision, records, tools};
+use super::{decision, offers, records, tools};
 use crate::adapters::codec::{Codec, Understood};
 use crate::adapters::given::Given;
 use crate::adapters::{Launch, derived_id, shown};
@@ -25,8 +28,9 @@ pub(super) struct Stream {
     conversation: String,
     ready: bool,
     turn: Option<String>,
-    model: Option<String>,
-    permission_mode: Option<String>,
+    /// As Claude last said.
+    mode: Mode,
+    efforts: Efforts,
     open: VecDeque<Open>,
     given: Given,
     /// Number of the next control request of ours.
@@ -50,8 +54,8 @@ impl Stream {
             conversation: super::conversation(launch),
             ready: false,
             turn: launch.memory.turn.clone(),
-            model: None,
-            permission_mode: None,
+            mode: Mode::default(),
+            efforts: Efforts::default(),
             open: VecDeque::new(),
             given: Given::default(),
             next: 1,
@@ -66,28 +70,38 @@ impl Stream {
             INITIALIZE if !self.ready => {
                 self.ready = true;
                 out.events.extend(conversation_event(&self.conversation));
-                self.modes(None, text(&answer.response, "current_permission_mode"), out);
+                self.efforts = Efforts::of(&answer.response);
+                let permission_mode = text(&answer.response, "current_permission_mode");
+                self.works(Mode { permission_mode, ..Mode::default() }, out);
                 out.events.push(AgentEvent::Ready);
                 out.events.push(AgentEvent::Activity { activity: Activity::Idle });
             }
-            "model" | "mode" if failed => {
+            "model" | "mode" | "effort" if failed => {
                 let message = format!("the {} was not changed: {}", named(&answer.request_id), reason());
                 out.events.push(shown::record(None, RecordBody::Error { message, retrying: false }));
+                // It was taken for what was asked.
+                out.events.push(AgentEvent::Mode(self.mode.clone()));
             }
-            "model" => self.modes(text(&answer.response, "model"), None, out),
-            "mode" => self.modes(None, text(&answer.response, "mode"), out),
+            "model" => {
+                self.works(Mode { model: text(&answer.response, "model"), ..Mode::default() }, out);
+            }
+            "mode" => {
+                self.works(Mode { permission_mode: text(&answer.response, "mode"), ..Mode::default() }, out);
+            }
+            "settings" => {
+                self.mode.effort = effort::applied(&answer.response).or(self.mode.effort.take());
+                out.events.push(AgentEvent::Mode(self.mode.clone()));
+            }
             _ => {}
         }
     }
 
-    /// Tells what changed of the model and the permission mode.
-    fn modes(&mut self, model: Option<String>, mode: Option<String>, out: &mut Understood) {
-        let model = model.filter(|model| self.model.as_ref() != Some(model));
-        let permission_mode = mode.filter(|mode| self.permission_mode.as_ref() != Some(mode));
-        if model.is_some() || permission_mode.is_some() {
-            self.model = model.clone().or(self.model.take());
-            self.permission_mode = permission_mode.clone().or(self.permission_mode.take());
-            out.events.push(AgentEvent::Mode { model, permission_mode });
+    /// Tells what changed of how it works.
+    fn works(&mut self, mode: Mode, out: &mut Understood) {
+        let news = mode.other_than(&self.mode);
+        if !news.is_empty() {
+            self.mode.learn(&news);
+            out.events.push(AgentEvent::Mode(news));
         }
     }
 
@@ -99,7 +113,8 @@ impl Stream {
                     out.events.extend(conversation_event(&id));
                     self.conversation = id;
                 }
-                self.modes(system.model, system.permission_mode, out);
+                let (model, permission_mode) = (system.model, system.permission_mode);
+                self.works(Mode { model, permission_mode, effort: None }, out);
                 if self.turn.is_none()
                     && let Some(turn) = system.uuid
                 {
@@ -120,7 +135,9 @@ impl Stream {
                 }
                 out.events.push(AgentEvent::Activity { activity });
             }
-            "status" => self.modes(None, system.permission_mode, out),
+            "status" => {
+                self.works(Mode { permission_mode: system.permission_mode, ..Mode::default() }, out);
+            }
             "api_retry" => {
                 let status = system.error_status.map(|n| format!(" (status {n})")).unwrap_or_default();
                 let of = system.max_retries.map(|n| format!(" of {n}")).unwrap_or_default();
@@ -223,7 +240,14 @@ impl Codec for Stream {
                 self.open.retain(|open| open.id != request_id);
                 out.events.extend(request_id.parse().ok().map(|id| AgentEvent::Withdrawn { id }));
             }
-            Ok(Line::System(system)) => self.system(system, &mut out),
+            Ok(Line::System(system)) => {
+                let offers = (system.subtype == "init").then(|| offers::of(line));
+                self.system(system, &mut out);
+                out.events.extend(offers.map(|offers| match offers {
+                    Ok(offers) => AgentEvent::Offers(offers),
+                    Err(e) => shown::skipped(line, shown::not_understood(&e)),
+                }));
+            }
             Ok(Line::Assistant(said)) => {
                 let records = records::of(said).into_iter();
                 out.events.extend(records.map(|record| AgentEvent::Record { record }));
@@ -297,8 +321,13 @@ impl Codec for Stream {
                 lines
             }
             AgentOrder::Abort => self.control("interrupt", &json!({"subtype": "interrupt"})),
-            AgentOrder::SetMode { model, permission_mode } => {
+            AgentOrder::SetMode(Mode { model, permission_mode, effort }) => {
                 let mut lines = Vec::new();
+                if let Some(effort) = effort {
+                    for (what, request) in self.efforts.set(effort)? {
+                        lines.extend(self.control(what, &request));
+                    }
+                }
                 if let Some(model) = model {
                     lines.extend(self.control("model", &json!({"subtype": "set_model", "model": model})));
                 }
@@ -349,7 +378,11 @@ fn text(value: &Value, name: &str) -> Option<String> {
 }
 
 fn named(request_id: &str) -> &'static str {
-    if request_id.starts_with("model") { "model" } else { "permission mode" }
+    match request_id.split_once('-') {
+        Some(("model", _)) => "model",
+        Some(("effort", _)) => "effort",
+        _ => "permission mode",
+    }
 }
 
 fn conversation_event(id: &str) -> Option<AgentEvent> {

@@ -192,9 +192,59 @@ fn control_requests_of_a_restarted_daemon_have_new_ids() {
     second.wrote(interrupt.trim_ascii_end());
     let again = second.order(&AgentOrder::Abort).unwrap();
     assert_ne!(parsed(&interrupt)[0]["request_id"], parsed(&again)[0]["request_id"]);
-    let both = AgentOrder::SetMode { model: Some("opus".into()), permission_mode: Some("plan".into()) };
-    assert_eq!(parsed(&second.order(&both).unwrap()).len(), 2);
+    let both = json!({"model": "opus", "permission_mode": "plan"});
+    assert_eq!(parsed(&second.order(&set(both)).unwrap()).len(), 2);
     assert_eq!(parsed(&second.order(&AgentOrder::End).unwrap())[0]["request"]["subtype"], "end_session");
+}
+
+/// The order to work like that.
+fn set(mode: Value) -> AgentOrder {
+    AgentOrder::SetMode(serde_json::from_value(mode).unwrap())
+}
+
+/// Claude takes whatever effort it is given: what it does not know is refused before, and what it works with is its word.
+#[test]
+fn an_effort_is_set_at_once_and_what_claude_says_of_it_holds() {
+    let mut codec = codec();
+    let models = json!([{"value": "opus", "supportedEffortLevels": ["low", "high"]}, {"value": "haiku"}]);
+    let answer = |id: &str, subtype: &str, response: Value| {
+        let response = json!({"subtype": subtype, "request_id": id, "response": response, "error": "no"});
+        json!({"type": "control_response", "response": response}).to_string()
+    };
+    codec.line(answer("initialize", "success", json!({"models": models})).as_bytes());
+    let refusal = codec.order(&set(json!({"effort": "hihg"}))).unwrap_err();
+    assert!(refusal.fix.contains("high, low"), "{refusal:?}");
+
+    let lines = parsed(&codec.order(&set(json!({"effort": "high"}))).unwrap());
+    let set = json!({"subtype": "apply_flag_settings", "settings": {"effortLevel": "high"}});
+    assert_eq!(lines[0]["request"], set);
+    assert_eq!(lines[1]["request"]["subtype"], "get_settings");
+    let [effort, settings] = [&lines[0], &lines[1]].map(|line| line["request_id"].as_str().unwrap());
+    assert!(codec.line(answer(effort, "success", Value::Null).as_bytes()).events.is_empty());
+    let applied = json!({"applied": {"model": "claude-opus-5-5", "effort": "medium"}});
+    let told = codec.line(answer(settings, "success", applied).as_bytes()).events;
+    assert_eq!(words(&told), ["mode:-:-:medium"]);
+    let failed = codec.line(answer(effort, "error", Value::Null).as_bytes()).events;
+    assert_eq!(words(&failed), ["error", "mode:-:-:medium"], "what holds is said again");
+}
+
+/// [happy 3.6: `tools`, `slashCommands`, `mcpServers`, `skills`]
+#[test]
+fn what_it_has_to_offer_is_read_with_each_turn_and_costs_none() {
+    let events = understood(&mut codec(), BASIC).events;
+    let offers = events.iter().find_map(|event| match event {
+        AgentEvent::Offers(offers) => Some(offers.clone()),
+        _ => None,
+    });
+    let offers = offers.unwrap();
+    assert!(offers.tools.unwrap().contains(&"Bash".to_owned()));
+    assert!(offers.commands.unwrap().contains(&"compact".to_owned()));
+    assert!(offers.skills.unwrap().contains(&"code-review".to_owned()));
+    assert_eq!(offers.servers, Some(Vec::new()));
+    let odd = br#"{"type":"system","subtype":"init","uuid":"t","tools":[7]}"#;
+    let events = words(&codec().line(odd).events);
+    assert_eq!(events[0], "turn{");
+    assert!(events[1].starts_with("skipped:"), "{events:?}");
 }
 
 #[test]
@@ -221,6 +271,7 @@ const EXPECTED_BASIC: &[&str] = &[
     "conversation",
     "mode:claude-opus-5-5:-",
     "turn{",
+    "offers",
     "thinking:pondering",
     "text:hello world",
     "usage",
@@ -228,6 +279,7 @@ const EXPECTED_BASIC: &[&str] = &[
     "idle",
     "working",
     "turn{",
+    "offers",
     "tool:Bash:Bash: echo hi > out.txt; cat out.txt",
     "needsdecision",
     "asked:Bash: echo hi > out.txt; cat out.txt",

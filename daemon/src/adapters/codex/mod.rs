@@ -89,7 +89,7 @@ impl Adapter for Codex {
         let env = self.settings.environment(env);
         let found = program::find("codex", &self.settings.command[0], &env, INSTALL)?;
         let mut argv = self.settings.argv(&found);
-        if let Some(effort) = &launch.spec.agent.effort {
+        if let Some(effort) = &launch.memory.mode.effort {
             argv.push(format!("--config=model_reasoning_effort={effort}"));
         }
         if let Some(name) =

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use delight_proto::agent::{Activity, AgentEvent, AgentOrder, RecordBody};
+use delight_proto::agent::{self, Activity, AgentEvent, AgentOrder, RecordBody};
 use delight_proto::id::ConversationId;
 use delight_proto::refusal::{Code, Refusal};
 use serde::de::DeserializeOwned;
@@ -28,12 +28,11 @@ pub(super) struct Server {
     pub(super) shared: bool,
     pub(super) model: Option<String>,
     pub(super) mode: Option<Mode>,
-    /// Whether model or mode were chosen since the last message, with which they go.
+    pub(super) effort: Option<String>,
+    /// Whether any of them was chosen since the last message, with which they go.
     pub(super) chosen: bool,
-    /// The model as last told.
-    pub(super) told_model: Option<String>,
-    /// The permission mode as last told.
-    pub(super) told_mode: Option<&'static str>,
+    /// How the thread works, as last told.
+    pub(super) told: agent::Mode,
     /// The conversation to go on with.
     resume: Option<String>,
     /// The conversation, once the server has named it.
@@ -57,10 +56,10 @@ impl Server {
             cwd: launch.spec.cwd.clone(),
             shared,
             chosen: false,
-            told_model: None,
-            told_mode: None,
+            told: agent::Mode::default(),
             model,
             mode,
+            effort: launch.memory.mode.effort.clone(),
             resume: launch.memory.conversation.as_ref().map(|id| id.as_str().to_owned()),
             thread: None,
             elsewhere: Elsewhere::default(),
@@ -144,10 +143,11 @@ impl Server {
             .extend(ConversationId::try_from(id.clone()).ok().map(|id| AgentEvent::Conversation { id }));
         self.thread = Some(id);
         let permission_mode = self.mode.map(|mode| mode.name.to_owned());
-        if started.model.is_some() || permission_mode.is_some() {
-            self.told_model.clone_from(&started.model);
-            self.told_mode = self.mode.map(|mode| mode.name);
-            out.events.push(AgentEvent::Mode { model: started.model, permission_mode });
+        // What was chosen goes with the next message, whatever the thread begins with.
+        let effort = self.effort.clone().or(started.reasoning_effort);
+        self.told = agent::Mode { model: started.model, permission_mode, effort };
+        if !self.told.is_empty() {
+            out.events.push(AgentEvent::Mode(self.told.clone()));
         }
     }
 
@@ -263,6 +263,9 @@ impl Codec for Server {
                     params["approvalPolicy"] = mode.approval.into();
                     params["sandboxPolicy"] = mode.sandbox_policy();
                 }
+                if let Some(effort) = &self.effort {
+                    params["effort"] = effort.clone().into();
+                }
                 self.chosen = false;
                 Ok(if self.given.note(&id) {
                     json_rpc::request(&id, "turn/start", &params)
@@ -292,8 +295,8 @@ impl Codec for Server {
                     _ => Ok(Vec::new()),
                 }
             }
-            // Both go with the next turn, and stay.
-            AgentOrder::SetMode { model, permission_mode } => {
+            // All of it goes with the next turn, and stays.
+            AgentOrder::SetMode(agent::Mode { model, permission_mode, effort }) => {
                 if let Some(name) = permission_mode {
                     let Some(mode) = modes::of(name) else {
                         let why = format!("Codex has no mode {name:?}");
@@ -308,6 +311,9 @@ impl Codec for Server {
                 }
                 if model.is_some() {
                     self.model.clone_from(model);
+                }
+                if effort.is_some() {
+                    self.effort.clone_from(effort);
                 }
                 self.chosen = true;
                 Ok(Vec::new())

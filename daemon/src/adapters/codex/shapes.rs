@@ -15,12 +15,16 @@ pub(super) struct About {
 
 /// An answer that holds a thread.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Started {
     /// The thread.
     pub(super) thread: Thread,
     /// Its model.
     #[serde(default)]
     pub(super) model: Option<String>,
+    /// How hard it thinks.
+    #[serde(default)]
+    pub(super) reasoning_effort: Option<String>,
 }
 
 /// A thread: a conversation.
@@ -81,6 +85,9 @@ pub(super) struct OfSettings {
 pub(super) struct Settings {
     /// The model.
     pub(super) model: String,
+    /// How hard it thinks; none: as the model does by itself.
+    #[serde(default)]
+    pub(super) effort: Option<String>,
     /// When it asks.
     #[serde(default)]
     pub(super) approval_policy: Value,

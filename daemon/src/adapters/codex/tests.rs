@@ -114,24 +114,35 @@ fn a_decision_answers_its_request_once_in_the_agents_words() {
     }
 }
 
+/// The order to work like that.
+fn set(mode: Value) -> AgentOrder {
+    AgentOrder::SetMode(serde_json::from_value(mode).unwrap())
+}
+
 #[test]
 fn a_message_is_written_once_with_the_mode_that_holds() {
     let mut codec = codec();
     assert_eq!(codec.order(&prompt("m")).unwrap_err().code, delight_proto::refusal::Code::Busy);
     understood(&mut codec, BASIC);
-    let set = AgentOrder::SetMode { model: Some("m1".into()), permission_mode: Some("yolo".into()) };
+    let set = set(json!({"model": "m1", "permission_mode": "yolo", "effort": "high"}));
     assert!(codec.order(&set).unwrap().is_empty());
     let lines = codec.order(&prompt("m")).unwrap();
     let params = &parsed(&lines)[0]["params"];
     assert_eq!(params["sandboxPolicy"], json!({"type": "dangerFullAccess"}));
     assert_eq!((&params["approvalPolicy"], &params["model"]), (&json!("never"), &json!("m1")));
+    assert_eq!(params["effort"], "high");
     assert!(codec.order(&prompt("m")).unwrap().is_empty());
     let mut later = super::tests::codec();
     understood(&mut later, BASIC);
     later.wrote(lines.trim_ascii_end());
     assert!(later.order(&prompt("m")).unwrap().is_empty());
-    let unknown = AgentOrder::SetMode { model: None, permission_mode: Some("acceptEdits".into()) };
-    assert!(codec.order(&unknown).unwrap_err().fix.contains("read-only"));
+    assert!(
+        codec
+            .order(&super::tests::set(json!({"permission_mode": "acceptEdits"})))
+            .unwrap_err()
+            .fix
+            .contains("read-only")
+    );
 }
 
 #[test]
@@ -310,24 +321,27 @@ fn what_codex_begins_for_itself_is_never_gone_along_to() {
 #[test]
 fn what_was_set_at_the_desktop_holds_and_what_was_chosen_here_is_not_undone() {
     let settings = |model: &str, approval: &str| {
+        let effort = if model == "m3" { "low" } else { "high" };
+        let sandbox = json!({"type": "workspaceWrite"});
         let thread =
-            json!({"model": model, "approvalPolicy": approval, "sandboxPolicy": {"type": "workspaceWrite"}});
+            json!({"model": model, "approvalPolicy": approval, "sandboxPolicy": sandbox, "effort": effort});
         json!({"method": "thread/settings/updated", "params": {"threadSettings": thread}}).to_string()
     };
     let mut codec = shared();
     understood(&mut codec, SHARED);
     let told = |codec: &mut Server, line: String| words(&codec.line(line.as_bytes()).events);
-    assert_eq!(told(&mut codec, settings("m1", "never")), ["mode:m1:never-ask"]);
+    assert_eq!(told(&mut codec, settings("m1", "never")), ["mode:m1:never-ask:high"]);
     assert!(told(&mut codec, settings("m1", "never")).is_empty(), "it is known");
     let params =
         |codec: &mut Server, id: &str| parsed(&codec.order(&prompt(id)).unwrap())[0]["params"].clone();
     assert_eq!(params(&mut codec, "a")["model"], Value::Null, "nothing was chosen here");
-    let set = AgentOrder::SetMode { model: Some("m2".into()), permission_mode: Some("read-only".into()) };
-    codec.order(&set).unwrap();
+    codec.order(&set(json!({"model": "m2", "permission_mode": "read-only", "effort": "xhigh"}))).unwrap();
     assert!(told(&mut codec, settings("m1", "never")).is_empty());
-    assert_eq!(params(&mut codec, "b")["model"], "m2");
-    assert_eq!(told(&mut codec, settings("m3", "on-request")), ["mode:m3:workspace-write"]);
+    let chosen = params(&mut codec, "b");
+    assert_eq!((&chosen["model"], &chosen["effort"]), (&json!("m2"), &json!("xhigh")));
+    assert_eq!(told(&mut codec, settings("m3", "on-request")), ["mode:m3:workspace-write:low"]);
     let later = params(&mut codec, "c");
+    assert_eq!(later["effort"], "low");
     assert_eq!((&later["model"], &later["approvalPolicy"]), (&json!("m3"), &json!("on-request")));
     assert_eq!(later["clientUserMessageId"], "delight:c");
 }

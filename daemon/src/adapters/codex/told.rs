@@ -1,6 +1,6 @@
 //! What the app server tells of a conversation: turns, items, what it does, what it was set to.
 
-use delight_proto::agent::{Activity, AgentEvent, RecordBody, TurnStatus};
+use delight_proto::agent::{Activity, AgentEvent, Mode, RecordBody, TurnStatus};
 use serde_json::Value;
 
 use super::items::{self, Stage};
@@ -118,7 +118,7 @@ impl Server {
         Some(shown::record(key, RecordBody::UserText { text }))
     }
 
-    /// Model and permission mode as they are now. What was chosen here goes with the next message, and is not undone.
+    /// How the thread works now. What was chosen here goes with the next message, and is not undone.
     fn set_elsewhere(&mut self, settings: &Settings) -> Option<AgentEvent> {
         let sandbox = settings.sandbox_policy["type"].as_str().unwrap_or_default();
         let mode = modes::matching(settings.approval_policy.as_str().unwrap_or_default(), sandbox);
@@ -132,14 +132,17 @@ impl Server {
         if self.mode.is_some() {
             self.mode = mode;
         }
-        let model = Some(settings.model.clone()).filter(|model| self.told_model.as_ref() != Some(model));
-        let mode = mode.map(|mode| mode.name).filter(|name| self.told_mode != Some(name));
-        if model.is_some() {
-            self.told_model.clone_from(&model);
+        if self.effort.is_some() {
+            self.effort.clone_from(&settings.effort);
         }
-        self.told_mode = mode.or(self.told_mode);
-        let permission_mode = mode.map(str::to_owned);
-        (model.is_some() || permission_mode.is_some()).then_some(AgentEvent::Mode { model, permission_mode })
+        let news = Mode {
+            model: Some(settings.model.clone()),
+            permission_mode: mode.map(|mode| mode.name.to_owned()),
+            effort: settings.effort.clone(),
+        };
+        let news = news.other_than(&self.told);
+        self.told.learn(&news);
+        (!news.is_empty()).then_some(AgentEvent::Mode(news))
     }
 
     pub(super) fn turn_over(&mut self, status: TurnStatus, named: Option<String>, out: &mut Understood) {

@@ -144,8 +144,7 @@ impl SessionBody {
         let mut memory = record.agent.clone();
         // What it was started with decides how its words are to be read, whatever is known by now.
         memory.conversation.clone_from(&memory.launched.conversation);
-        memory.model.clone_from(&memory.launched.model);
-        memory.permission_mode.clone_from(&memory.launched.permission_mode);
+        memory.mode.clone_from(&memory.launched.mode);
         let queue = std::mem::take(&mut memory.queue).into();
         // What is kept as long as the runner lives and is no adapter's business.
         (memory.permissions, memory.accepted, memory.seen) = Default::default();

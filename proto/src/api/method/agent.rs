@@ -65,6 +65,9 @@ wire! {
         /// The permission mode; absent: stays.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub permission_mode: Option<String>,
+        /// How hard it is to think; absent: stays.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub effort: Option<String>,
     }
 
     /// Of `SessionBypass`.

@@ -323,8 +323,7 @@ fn arrived(row: &Row) -> Arrived {
     let prompt = row.from_phone.then(|| Prompt {
         local_id: row.local_id.parse().unwrap(),
         text: Words("words".to_owned()),
-        permission_mode: None,
-        model: None,
+        mode: Default::default(),
     });
     Arrived { seq: row.seq, prompt }
 }
