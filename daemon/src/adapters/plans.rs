@@ -124,7 +124,7 @@ fn an_effort_is_given_to_whoever_drives_and_refused_where_nobody_knows_it() {
     }
     let adapters = Adapters::new(rig.machine, AgentsConfig::default());
     for (kind, effort, why) in [
-        ("gemini", "high", "knows no efforts"),
+        ("file-editor", "high", "knows no efforts"),
         ("claude", "high\" -c x", "1 to 32 letters"),
         ("claude", "", "1 to 32 letters"),
     ] {

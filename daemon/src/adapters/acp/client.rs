@@ -1,13 +1,14 @@
 //! The client's side of the Agent Client Protocol, for one conversation.
 
-use delight_proto::agent::{Activity, AgentEvent, AgentOrder, Mode, PermissionAsk, RecordBody, TurnStatus};
+use delight_proto::agent::{Activity, AgentEvent, AgentOrder, Mode, Offers, PermissionAsk, RecordBody};
 use delight_proto::id::ConversationId;
 use delight_proto::refusal::{Code, Refusal};
 use serde_json::{Value, json};
 
 use super::asking::{self, Asking};
 use super::calls::{self, Calls};
-use super::shapes::{Asked, Began, Initialized, Prompted, Update, Updated};
+use super::options::{Options, Setting};
+use super::shapes::{Asked, Began, Command, Configured, Initialized, Update, Updated};
 use super::words::Words;
 use crate::adapters::codec::{Codec, Understood};
 use crate::adapters::given::Given;
@@ -22,8 +23,11 @@ const VERSION: i64 = 1;
 pub(super) struct Client {
     kind: String,
     cwd: String,
-    model: Option<String>,
-    mode: Option<String>,
+    /// How its owner wants it to work.
+    wanted: Mode,
+    /// How it works, as it last said.
+    told: Mode,
+    options: Options,
     /// The conversation to go on with.
     resume: Option<String>,
     /// The conversation the agent is in.
@@ -32,14 +36,14 @@ pub(super) struct Client {
     /// The agent tells an old conversation again: all of it is known.
     replaying: bool,
     /// The message it was given and has not answered: there is never more than one, because agents lose or mix a second.
-    prompt: Option<String>,
-    turn: Option<String>,
-    words: Words,
-    calls: Calls,
-    window: Option<u64>,
+    pub(super) prompt: Option<String>,
+    pub(super) turn: Option<String>,
+    pub(super) words: Words,
+    pub(super) calls: Calls,
+    pub(super) window: Option<u64>,
     /// It was last told to wait for a decision.
-    waits: bool,
-    asking: Asking,
+    pub(super) waits: bool,
+    pub(super) asking: Asking,
     given: Given,
     /// Number of the next request that has no name of its own.
     next: u32,
@@ -51,8 +55,9 @@ impl Client {
         Self {
             kind: kind.to_owned(),
             cwd: launch.spec.cwd.clone(),
-            model,
-            mode,
+            wanted: Mode { model, permission_mode: mode, effort: launch.memory.mode.effort.clone() },
+            told: Mode::default(),
+            options: Options::default(),
             resume: launch.memory.conversation.as_ref().map(|id| id.as_str().to_owned()),
             session: None,
             ready: false,
@@ -112,9 +117,18 @@ impl Client {
             }
             ("initialize" | "new", Err(failure)) => out.events.push(self.unable(&failure.message)),
             ("prompt", result) => self.prompted(which, result, out)?,
-            ("mode" | "model", Err(failure)) => {
+            ("mode" | "model" | "effort", Ok(result)) => {
+                if let Some(mode) = set_by(id) {
+                    self.works(Offers::default(), mode, out);
+                }
+                let Configured { config_options } = serde_json::from_value(result).unwrap_or_default();
+                self.configured(Configured { config_options }, out);
+            }
+            ("mode" | "model" | "effort", Err(failure)) => {
                 let message = format!("the {what} was not changed: {}", failure.message);
                 out.events.push(shown::record(None, RecordBody::Error { message, retrying: false }));
+                // It was taken for what was asked.
+                out.events.push(AgentEvent::Mode(self.told.clone()));
             }
             _ => {}
         }
@@ -139,25 +153,27 @@ impl Client {
     fn began(&mut self, began: Began, out: &mut Understood) {
         self.replaying = false;
         self.words = Words::default();
-        self.session = began.session_id.or_else(|| self.resume.clone());
+        self.session = began.session_id.clone().or_else(|| self.resume.clone());
         let id = self.session.clone().and_then(|id| ConversationId::try_from(id).ok());
         let Some(id) = id else {
             out.events.push(self.unable("it named its conversation in a way that cannot be kept"));
             return;
         };
         out.events.push(AgentEvent::Conversation { id });
-        let model = began.models.and_then(|models| models.current_model_id);
-        let mode = began.modes.and_then(|modes| modes.current_mode_id);
+        let (offers, mode) = self.options.began(began);
         // The owner's wishes go first, so that nothing runs under another mode.
-        if let Some(wanted) = self.mode.clone().filter(|wanted| Some(wanted) != mode.as_ref()) {
-            out.reply.extend(self.set("mode", &wanted));
+        match self.set(self.wanted.clone().other_than(&mode)) {
+            Ok(lines) => out.reply.extend(lines),
+            Err(refusal) if self.resume.is_none() => {
+                return out.events.push(self.unable(&refusal.reason));
+            }
+            // It could once: that is no reason to leave the conversation.
+            Err(refusal) => {
+                let message = refusal.to_string();
+                out.events.push(shown::record(None, RecordBody::Error { message, retrying: false }));
+            }
         }
-        if let Some(wanted) = self.model.clone().filter(|wanted| Some(wanted) != model.as_ref()) {
-            out.reply.extend(self.set("model", &wanted));
-        }
-        if model.is_some() || mode.is_some() {
-            out.events.push(AgentEvent::Mode(Mode { model, permission_mode: mode, effort: None }));
-        }
+        self.works(offers, mode, out);
         if !self.ready {
             self.ready = true;
             out.events.push(AgentEvent::Ready);
@@ -165,84 +181,48 @@ impl Client {
         }
     }
 
-    /// Sets the mode or the model. The number makes the request's id one of its own.
-    fn set(&mut self, what: &str, value: &str) -> Vec<u8> {
-        let id = format!("{what} {}", self.next);
-        self.next += 1;
-        let params = json!({"sessionId": self.session(), format!("{what}Id"): value});
-        json_rpc::request(&id, &format!("session/set_{what}"), &params)
+    /// Sets how it works: all that is named or nothing. The number makes a request's id one of its own; the value is in it
+    /// because an answer may say nothing but that it is done.
+    fn set(&mut self, mut mode: Mode) -> Result<Vec<u8>, Refusal> {
+        let (mut lines, mut next) = (Vec::new(), self.next);
+        for setting in Setting::ALL {
+            let Some(value) = setting.of(&mut mode).take() else { continue };
+            let (method, params) = self.options.set(setting, &value, self.session())?;
+            lines.extend(json_rpc::request(&format!("{} {next} {value}", setting.word()), method, &params));
+            next += 1;
+        }
+        self.next = next;
+        Ok(lines)
     }
 
-    fn prompted(
-        &mut self,
-        which: &str,
-        result: Result<Value, Failure>,
-        out: &mut Understood,
-    ) -> Result<(), serde_json::Error> {
-        if self.turn.is_none() {
-            self.working(which, out);
-        }
-        self.waits = false;
-        self.words.tell(&mut out.events);
-        self.calls.over(&mut out.events);
-        let status = match result {
-            Ok(result) => {
-                let prompted: Prompted = serde_json::from_value(result)?;
-                let quota = prompted.meta.and_then(|meta| meta.quota).and_then(|quota| quota.token_count);
-                if let Some(tokens) = prompted.usage.or(quota) {
-                    let body = RecordBody::Usage {
-                        input_tokens: tokens.input_tokens.saturating_sub(tokens.cached_read_tokens),
-                        output_tokens: tokens.output_tokens,
-                        cache_written_tokens: tokens.cached_write_tokens,
-                        cache_read_tokens: tokens.cached_read_tokens,
-                        context_window: self.window,
-                    };
-                    out.events.push(shown::record(Some(format!("usage {which}")), body));
-                }
-                if prompted.stop_reason == "cancelled" {
-                    TurnStatus::Cancelled
-                } else {
-                    TurnStatus::Completed
-                }
-            }
-            Err(failure) => {
-                let body = RecordBody::Error { message: failure.message, retrying: false };
-                out.events.push(shown::record(Some(format!("error {which}")), body));
-                TurnStatus::Failed
-            }
-        };
-        self.asking.over(&mut out.events);
-        if let Some(turn) = self.turn.take() {
-            out.events.push(shown::record(Some(turn.clone()), RecordBody::TurnEnded { turn, status }));
-        }
-        if self.prompt.as_deref() == Some(which) {
-            self.prompt = None;
-        }
-        out.events.push(AgentEvent::Activity { activity: Activity::Idle });
-        Ok(())
+    fn configured(&mut self, configured: Configured, out: &mut Understood) {
+        let (offers, mode) = self.options.configured(configured.config_options.unwrap_or_default());
+        self.works(offers, mode, out);
     }
 
-    /// A sign of work: the turn of the message that was given has begun.
-    fn working(&mut self, message: &str, out: &mut Understood) {
-        if self.turn.is_none() {
-            let turn = message.to_owned();
-            self.turn = Some(turn.clone());
-            out.events.push(shown::record(Some(turn.clone()), RecordBody::TurnStarted { turn }));
-            out.events.push(AgentEvent::Activity { activity: Activity::Working });
-        } else if self.waits && self.asking.is_empty() {
-            out.events.push(AgentEvent::Activity { activity: Activity::Working });
+    /// Tells what it offers and how it works, as it has just said.
+    fn works(&mut self, offers: Offers, mode: Mode, out: &mut Understood) {
+        self.told.learn(&mode);
+        if !offers.is_empty() {
+            out.events.push(AgentEvent::Offers(offers));
         }
-        self.waits &= !self.asking.is_empty();
+        if !mode.is_empty() {
+            out.events.push(AgentEvent::Mode(mode));
+        }
     }
 
     fn updated(&mut self, update: Update, out: &mut Understood) {
         match update {
             Update::UsageUpdate { size } => self.window = size.or(self.window),
             Update::CurrentModeUpdate { current_mode_id } => {
-                if current_mode_id.is_some() {
-                    let mode = Mode { permission_mode: current_mode_id, ..Mode::default() };
-                    out.events.push(AgentEvent::Mode(mode));
-                }
+                let mode = Mode { permission_mode: current_mode_id, ..Mode::default() };
+                self.works(Offers::default(), mode, out);
+            }
+            Update::ConfigOptionUpdate(configured) => self.configured(configured, out),
+            Update::AvailableCommandsUpdate { available_commands } => {
+                let names = |list: Vec<Command>| list.into_iter().map(|command| command.name).collect();
+                let offers = Offers { commands: available_commands.map(names), ..Offers::default() };
+                self.works(offers, Mode::default(), out);
             }
             _ if self.replaying => {}
             Update::Other => {}
@@ -257,7 +237,7 @@ impl Client {
                         self.words.tell(&mut out.events);
                         self.calls.told(call, &mut out.events);
                     }
-                    Update::CurrentModeUpdate { .. } | Update::UsageUpdate { .. } | Update::Other => {}
+                    _ => {}
                 }
             }
         }
@@ -309,6 +289,16 @@ impl Client {
         Refusal::new(Code::Busy, "the message cannot be given yet", reason)
             .fix("wait until it is idle, or abort what it does")
     }
+}
+
+/// How an agent works that has taken the request of this id.
+fn set_by(id: &str) -> Option<Mode> {
+    let (word, rest) = id.split_once(' ')?;
+    let (_, value) = rest.split_once(' ')?;
+    let setting = Setting::ALL.into_iter().find(|setting| setting.word() == word)?;
+    let mut mode = Mode::default();
+    *setting.of(&mut mode) = Some(value.to_owned());
+    Some(mode)
 }
 
 impl Codec for Client {
@@ -364,7 +354,8 @@ impl Codec for Client {
         self.replaying |= request == "load";
         match request.split_once(' ') {
             Some(("prompt", which)) => self.prompt = Some(which.to_owned()),
-            Some(("mode" | "model", number)) => {
+            Some(("mode" | "model" | "effort", rest)) => {
+                let number = rest.split_once(' ').map_or(rest, |(number, _)| number);
                 self.next = self.next.max(number.parse::<u32>().unwrap_or_default().saturating_add(1));
             }
             _ => {}
@@ -402,20 +393,7 @@ impl Codec for Client {
                 lines.extend(json_rpc::notification("session/cancel", &json!({"sessionId": session})));
                 Ok(lines)
             }
-            AgentOrder::SetMode(Mode { effort: Some(_), .. }) => {
-                let why = format!("{} knows no efforts", self.kind);
-                Err(Refusal::new(Code::BadParams, "the mode was not set", why).fix("leave the effort out"))
-            }
-            AgentOrder::SetMode(Mode { model, permission_mode, effort: None }) => {
-                let mut lines = Vec::new();
-                if let Some(mode) = permission_mode {
-                    lines.extend(self.set("mode", mode));
-                }
-                if let Some(model) = model {
-                    lines.extend(self.set("model", model));
-                }
-                Ok(lines)
-            }
+            AgentOrder::SetMode(mode) => self.set(mode.clone()),
         }
     }
 }

@@ -4,7 +4,9 @@
 mod asking;
 mod calls;
 mod client;
+mod options;
 mod shapes;
+mod turns;
 mod words;
 
 use std::path::PathBuf;
@@ -50,6 +52,11 @@ impl Adapter for Acp {
 
     fn detect(&self, machine: &Machine) -> Result<PathBuf, Refusal> {
         self.find(&self.settings.environment(machine.environment.plain()))
+    }
+
+    /// Each agent says itself, when its conversation begins.
+    fn has_efforts(&self) -> bool {
+        true
     }
 
     fn plan(

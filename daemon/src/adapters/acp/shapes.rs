@@ -1,8 +1,11 @@
 //! What is read of the Agent Client Protocol, version 1. Written by hand and forgiving: real agents leave out what the
 //! schema demands and add what it does not know, and none of that may cost a line (ARCHITECTURE.md, "Agents").
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+
+use super::options::ConfigOption;
 
 /// The answer to `initialize`.
 #[derive(Debug, Default, Deserialize)]
@@ -42,6 +45,16 @@ pub(super) struct Began {
     pub(super) modes: Option<Modes>,
     /// Its models.
     pub(super) models: Option<Models>,
+    /// The options of its configuration.
+    #[serde(deserialize_with = "forgiving")]
+    pub(super) config_options: Option<Vec<ConfigOption>>,
+}
+
+/// What is not understood of it counts as not said.
+pub(super) fn forgiving<'de, D: Deserializer<'de>, T: DeserializeOwned>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    Ok(serde_json::from_value(Value::deserialize(from)?).ok())
 }
 
 /// See [`Began`].
@@ -50,6 +63,21 @@ pub(super) struct Began {
 pub(super) struct Modes {
     /// The one in use.
     pub(super) current_mode_id: Option<String>,
+    /// All of them.
+    #[serde(deserialize_with = "forgiving")]
+    pub(super) available_modes: Option<Vec<AvailableMode>>,
+}
+
+/// See [`Modes`].
+#[derive(Debug, Deserialize)]
+pub(super) struct AvailableMode {
+    /// What chooses it.
+    pub(super) id: String,
+    /// For people.
+    pub(super) name: String,
+    /// For people.
+    #[serde(default)]
+    pub(super) description: Option<String>,
 }
 
 /// See [`Began`].
@@ -58,6 +86,31 @@ pub(super) struct Modes {
 pub(super) struct Models {
     /// The one in use.
     pub(super) current_model_id: Option<String>,
+    /// All of them.
+    #[serde(deserialize_with = "forgiving")]
+    pub(super) available_models: Option<Vec<AvailableModel>>,
+}
+
+/// See [`Models`].
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AvailableModel {
+    /// What chooses it.
+    pub(super) model_id: String,
+    /// For people.
+    pub(super) name: String,
+    /// For people.
+    #[serde(default)]
+    pub(super) description: Option<String>,
+}
+
+/// The answer to `session/set_config_option`; those to the other ways of setting something are empty.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Configured {
+    /// All options as they are now.
+    #[serde(deserialize_with = "forgiving")]
+    pub(super) config_options: Option<Vec<ConfigOption>>,
 }
 
 /// The answer to `session/prompt`.
@@ -136,6 +189,15 @@ pub(super) enum Update {
         #[serde(default)]
         current_mode_id: Option<String>,
     },
+    /// Other options of its configuration, or other values of them.
+    ConfigOptionUpdate(Configured),
+    /// Its commands.
+    #[serde(rename_all = "camelCase")]
+    AvailableCommandsUpdate {
+        /// All of them.
+        #[serde(default, deserialize_with = "forgiving")]
+        available_commands: Option<Vec<Command>>,
+    },
     /// How full the model is.
     UsageUpdate {
         /// How much it holds.
@@ -145,6 +207,13 @@ pub(super) enum Update {
     /// Anything else.
     #[serde(other)]
     Other,
+}
+
+/// Something a message may begin with, after a `/`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Command {
+    /// Its name.
+    pub(super) name: String,
 }
 
 /// A piece of words.

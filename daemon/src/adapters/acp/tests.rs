@@ -1,11 +1,11 @@
 //! The Agent Client Protocol as recorded from real agents.
 
-use delight_proto::agent::{AgentEvent, AgentMemory, AgentOrder, PermissionAsk};
+use delight_proto::agent::{AgentEvent, AgentMemory, AgentOrder, Choice, Mode, PermissionAsk};
 use delight_proto::refusal::Code;
 use serde_json::{Value, json};
 
 use super::client::Client;
-use crate::adapters::codec::Codec;
+use crate::adapters::codec::{Codec, Understood};
 use crate::adapters::recorded::{
     asks, coherent, decide, parsed, prompt, survives, understood, with_launch, words,
 };
@@ -35,6 +35,7 @@ fn a_conversation_is_ready_words_tools_and_ends_of_turns() {
     let words = words(&understood(&mut client(None), GEMINI).events);
     let expected = [
         "conversation",
+        "offers",
         "mode:-:default",
         "ready",
         "idle",
@@ -54,6 +55,107 @@ fn a_conversation_is_ready_words_tools_and_ends_of_turns() {
         "done",
     ];
     assert_eq!(words[..expected.len()], expected, "{words:?}");
+}
+
+/// The answer to `session/new` of an agent that has plain modes, and options for all three.
+fn with_options(client: &mut Client) -> Understood {
+    client.line(br#"{"jsonrpc":"2.0","id":"initialize","result":{"protocolVersion":1}}"#);
+    let option = |id: &str, category: &str, current: &str, values: Value| json!({"id": id, "category": category, "type": "select", "currentValue": current, "options": values});
+    let began = json!({"jsonrpc": "2.0", "id": "new", "result": {
+        "sessionId": "s",
+        "modes": {"currentModeId": "default", "availableModes": [{"id": "default", "name": "Manual"}]},
+        "configOptions": [
+            option("mode", "mode", "default", json!([{"value": "default", "name": "Manual"}])),
+            option("model", "model", "opus", json!([
+                {"value": "opus", "name": "Opus 5.5", "description": "everyday"},
+                {"group": "small", "name": "Small", "options": [{"value": "haiku", "name": "Haiku"}]},
+                7,
+            ])),
+            option("effort-of-model", "thought_level", "low", json!([{"value": "high", "name": "High"}])),
+            {"id": "fast", "category": "model_config", "currentValue": true},
+        ],
+    }});
+    client.line(began.to_string().as_bytes())
+}
+
+/// [happy 3.6: `models[]`, `operatingModes[]`, `thoughtLevels[]`]
+#[test]
+fn what_can_be_chosen_is_told_and_set_in_the_way_the_agent_has_for_it() {
+    let mut client = client(None);
+    let began = with_options(&mut client);
+    assert_eq!(words(&began.events)[1..3], ["offers", "mode:opus:default:low"], "{:?}", began.events);
+    let Some(AgentEvent::Offers(offers)) = began.events.get(1) else { panic!("{:?}", began.events) };
+    let codes = |list: &Option<Vec<Choice>>| -> Vec<String> {
+        list.iter().flatten().map(|choice| choice.code.clone()).collect()
+    };
+    assert_eq!(codes(&offers.models), ["opus", "haiku"]);
+    assert_eq!(
+        (codes(&offers.permission_modes), codes(&offers.efforts)),
+        (vec!["default".into()], vec!["high".into()])
+    );
+
+    let mode = json!({"model": "haiku", "permission_mode": "plan", "effort": "high"});
+    let set = AgentOrder::SetMode(serde_json::from_value(mode).unwrap());
+    let lines = parsed(&client.order(&set).unwrap());
+    let asked: Vec<_> =
+        lines.iter().map(|line| (line["method"].as_str().unwrap(), &line["params"])).collect();
+    assert_eq!(
+        asked,
+        [
+            ("session/set_mode", &json!({"sessionId": "s", "modeId": "plan"})),
+            ("session/set_config_option", &json!({"sessionId": "s", "configId": "model", "value": "haiku"})),
+            (
+                "session/set_config_option",
+                &json!({"sessionId": "s", "configId": "effort-of-model", "value": "high"})
+            ),
+        ]
+    );
+    let set = json!({"jsonrpc": "2.0", "id": lines[0]["id"], "result": {}});
+    assert_eq!(words(&client.line(set.to_string().as_bytes()).events), ["mode:-:plan"]);
+    let refused = json!({"jsonrpc": "2.0", "id": lines[2]["id"], "error": {"code": -32602, "message": "no"}});
+    let told = words(&client.line(refused.to_string().as_bytes()).events);
+    assert_eq!(told, ["error", "mode:opus:plan:low"], "what holds is said again");
+    let now = json!([{"id": "model", "category": "model", "currentValue": "haiku", "options": []}]);
+    let done = json!({"jsonrpc": "2.0", "id": lines[1]["id"], "result": {"configOptions": now}});
+    assert_eq!(
+        words(&client.line(done.to_string().as_bytes()).events),
+        ["mode:haiku:-", "offers", "mode:haiku:-"]
+    );
+}
+
+#[test]
+fn an_agent_without_efforts_refuses_one() {
+    let effort = Mode { effort: Some("high".into()), ..Mode::default() };
+    let mut without = ready();
+    assert_eq!(without.order(&AgentOrder::SetMode(effort.clone())).unwrap_err().code, Code::BadParams);
+    let memory = AgentMemory { mode: effort, ..AgentMemory::default() };
+    let mut asked = with_launch("gemini", &memory, |launch| Client::new("gemini", launch, None, None));
+    asked.line(br#"{"jsonrpc":"2.0","id":"initialize","result":{"protocolVersion":1}}"#);
+    let began = asked.line(br#"{"jsonrpc":"2.0","id":"new","result":{"sessionId":"s"}}"#);
+    assert_eq!(
+        words(&began.events),
+        ["conversation", "unable"],
+        "what was asked for is not silently left out"
+    );
+    let mut asked = with_launch("gemini", &memory, |launch| Client::new("gemini", launch, None, None));
+    let set = parsed(&with_options(&mut asked).reply);
+    assert_eq!(set.last().unwrap()["params"]["value"], "high");
+}
+
+#[test]
+fn commands_are_told_whatever_else_an_agent_says_of_them() {
+    let mut client = ready();
+    let mut update = |commands: Value| {
+        let update = json!({"sessionUpdate": "available_commands_update", "availableCommands": commands});
+        let params = json!({"sessionId": "s", "update": update});
+        let line = json!({"jsonrpc": "2.0", "method": "session/update", "params": params}).to_string();
+        client.line(line.as_bytes()).events
+    };
+    let events =
+        update(json!([{"name": "init", "description": "d", "input": null}, {"name": "memory show"}]));
+    let [AgentEvent::Offers(offers)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(offers.commands.as_deref(), Some(&["init".to_owned(), "memory show".to_owned()][..]));
+    assert!(update(json!({"other": "shape"})).is_empty());
 }
 
 #[test]
