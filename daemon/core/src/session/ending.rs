@@ -20,6 +20,9 @@ const SIGHUP: i32 = 1;
 const SIGKILL: i32 = 9;
 const SIGTERM: i32 = 15;
 
+/// After the polite signals the next come after so long, then after twice as long, and so on.
+const ASK_AGAIN_MS: u64 = 500;
+
 impl Step {
     pub(super) fn stop(&mut self, ticket: Ticket, origin: Origin, kill: bool, grace_ms: Option<u64>) {
         if let Some(refusal) = self.s.unknown_state("the session cannot be stopped") {
@@ -72,30 +75,33 @@ impl Step {
         // An agent that the phone drives can be told; whatever is under way in it is closed in order then.
         let told = grace > 0 && self.s.can_be_told();
         let patience = END_PATIENCE_MS.min(grace / 2);
-        let term_at = told.then(|| self.now.mono_ms.saturating_add(patience));
+        let ask_at = told.then(|| self.now.mono_ms.saturating_add(patience));
         if told {
             self.tell(Tagged::End, AgentOrder::End);
         }
-        self.s.ending = Some(Ending { kill_at, term_at, killed: false, then });
+        self.s.ending = Some(Ending { kill_at, ask_at, asked: 0, killed: false, then });
         if grace > 0 && !told {
             self.ask_to_end();
         }
         // Without grace `due` kills in this very step.
     }
 
-    /// The agent was told and has not ended.
-    pub(super) fn terminate(&mut self) {
-        if let Some(ending) = &mut self.s.ending {
-            ending.term_at = None;
-            self.ask_to_end();
+    /// Asks what lives of it to end, and again after a while. Interactive shells ignore SIGTERM and obey SIGHUP, passing it
+    /// on to their jobs; programs made to outlive a terminal ignore SIGHUP and obey SIGTERM: so both. Again only SIGHUP: a
+    /// shell that gets one just before it waits for a line keeps it until the next (bash 5.2), and for a second SIGTERM
+    /// many programs leave at once what they were tidying up.
+    pub(super) fn ask_to_end(&mut self) {
+        let Some(ending) = &mut self.s.ending else { return };
+        let again = self.now.mono_ms.saturating_add(ASK_AGAIN_MS << ending.asked.min(10));
+        ending.ask_at = Some(again).filter(|at| *at < ending.kill_at);
+        ending.asked += 1;
+        if ending.asked == 1 {
+            self.signal(SIGHUP);
+            self.signal(SIGTERM);
+        } else if self.s.holder == Holder::Up {
+            // Said once, then only done.
+            self.act(Effect::SignalTree { signal: SIGHUP });
         }
-    }
-
-    /// Interactive shells ignore SIGTERM and obey SIGHUP, passing it on to their jobs; programs made to outlive a terminal
-    /// ignore SIGHUP and obey SIGTERM. So both.
-    fn ask_to_end(&mut self) {
-        self.signal(SIGHUP);
-        self.signal(SIGTERM);
     }
 
     fn signal(&mut self, signal: i32) {
@@ -111,7 +117,7 @@ impl Step {
         let up = self.s.holder == Holder::Up;
         let Some(ending) = &mut self.s.ending else { return };
         ending.kill_at = again;
-        ending.term_at = None;
+        ending.ask_at = None;
         if !up {
             // Nobody to pass it on; as soon as the holder is found again, `signal_again` does.
             return;
@@ -133,7 +139,7 @@ impl Step {
     /// The holder may not have passed on what it was sent.
     pub(super) fn signal_again(&mut self) {
         let Some(ending) = &mut self.s.ending else { return };
-        ending.term_at = None;
+        (ending.ask_at, ending.asked) = (None, 0);
         if ending.killed || ending.kill_at <= self.now.mono_ms {
             ending.kill_at = self.now.mono_ms.saturating_add(KILL_AGAIN_MS);
             ending.killed = true;

@@ -42,7 +42,7 @@ impl Reducer for Session {
         Deadline::earliest([
             self.starting.as_ref().and_then(|s| at(s.by, "start takes too long")),
             self.ending.as_ref().and_then(|e| at(e.kill_at, "SIGKILL is due")),
-            self.ending.as_ref().and_then(|e| e.term_at).and_then(|t| at(t, "SIGTERM is due")),
+            self.ending.as_ref().and_then(|e| e.ask_at).and_then(|t| at(t, "SIGHUP is due")),
             self.expiries.values().min().and_then(|t| at(*t, "a permission expires")),
             self.bypass_ends.and_then(|t| at(t, "everything is asked again")),
             self.restart_at.and_then(|t| at(t, "restart is due")),
@@ -120,11 +120,11 @@ impl Step {
         if self.s.starting.is_some_and(|s| s.by <= now) {
             self.start_timed_out();
         }
-        if self.s.ending.as_ref().and_then(|e| e.term_at).is_some_and(|at| at <= now) {
-            self.terminate();
-        }
         if self.s.ending.as_ref().is_some_and(|e| e.kill_at <= now) {
             self.kill();
+        }
+        if self.s.ending.as_ref().and_then(|e| e.ask_at).is_some_and(|at| at <= now) {
+            self.ask_to_end();
         }
         self.permissions_expire();
         if self.s.bypass_ends.is_some_and(|at| at <= now) {

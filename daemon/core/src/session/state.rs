@@ -192,8 +192,11 @@ pub(super) enum Cause {
 pub(super) struct Ending {
     /// When the next `SIGKILL` is due (monotonic).
     pub(super) kill_at: u64,
-    /// When the polite signals are due (monotonic), if the agent was asked to end by itself first.
-    pub(super) term_at: Option<u64>,
+    /// When the polite signals are due (monotonic): the first ones, if the agent was told to end by itself before, or the
+    /// next ones.
+    pub(super) ask_at: Option<u64>,
+    /// How often they were sent.
+    pub(super) asked: u32,
     /// Whether a `SIGKILL` was sent.
     pub(super) killed: bool,
     /// What it becomes once the tree is gone.

@@ -1,6 +1,6 @@
 //! The fake store: what is durable, what is only written, what a crash or a power cut leaves of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use delight_proto::event::Event;
 use delight_proto::id::SessionId;
@@ -37,6 +37,8 @@ pub(super) enum Refused {
 pub(super) struct Disk {
     pub(super) sessions: BTreeMap<SessionId, OnDisk>,
     pub(super) full: bool,
+    /// Sessions that were forgotten although that was reported as refused: they go on with what they remember.
+    pub(super) half_forgotten: BTreeSet<SessionId>,
 }
 
 impl Disk {

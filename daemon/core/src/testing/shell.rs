@@ -291,6 +291,9 @@ impl Sim {
         if matches!(effect, session::Effect::Forget) && !self.disk.sessions.contains_key(&id) {
             // Also when that was reported as refused: what its agent had said until then is forgotten.
             self.kernel.lines.remove(&id);
+            if outcome.is_err() {
+                self.disk.half_forgotten.insert(id);
+            }
         }
         match outcome {
             Ok(()) => return Ok(()),

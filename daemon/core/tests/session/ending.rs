@@ -13,6 +13,15 @@ fn stop_is_polite_then_firm_then_stubborn_and_answers_when_all_is_dead() {
     let s = running(RestartPolicy::Never, PLAIN);
     let (s, effects) = step(s, 100, asked(2, stop(false)));
     assert_eq!((signals(&effects), answers(&effects).len()), (vec![1, 15], 0));
+    // A shell can keep a SIGHUP until it gets another one.
+    let (s, hang_ups) = [600, 1_600, 3_600].into_iter().fold((s, Vec::new()), |(s, mut sent), at| {
+        assert_eq!(s.deadline().map(|d| d.at), Some(at));
+        let (s, effects) = step(s, at, Input::Tick);
+        sent.extend(signals(&effects));
+        assert!(!effects.iter().any(|e| matches!(e, Effect::Append(_))), "said once: {effects:?}");
+        (s, sent)
+    });
+    assert_eq!(hang_ups, [1, 1, 1]);
     assert_eq!(s.deadline().map(|d| d.at), Some(5_100));
     let (s, effects) = step(s, 5_100, Input::Tick);
     assert_eq!(signals(&effects), [9]);
