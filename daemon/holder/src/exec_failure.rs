@@ -8,6 +8,8 @@ use delight_proto::holder::Start;
 use delight_proto::refusal::{Code, Refusal};
 use nix::libc;
 
+use crate::forked::{candidates, path_variable};
+
 /// Finds out what a failed start was about. The kernel's number alone does not say whether the program, its
 /// interpreter or the working directory is missing.
 pub(crate) fn diagnose(start: &Start, error: &io::Error) -> Refusal {
@@ -30,7 +32,7 @@ pub(crate) fn diagnose(start: &Start, error: &io::Error) -> Refusal {
             "leave the NUL byte out",
         );
     }
-    let path = locate(start, program);
+    let path = locate(start);
     match (error.raw_os_error(), path) {
         (Some(libc::ENOENT | libc::ENOTDIR), None) if program.contains('/') => {
             refuse("there is no such file".into(), "check the path")
@@ -99,20 +101,9 @@ fn bad_directory(cwd: &str) -> Option<(String, &'static str)> {
     }
 }
 
-fn path_variable(start: &Start) -> Option<&str> {
-    start.env.iter().rev().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_str())
-}
-
 /// The file a start would have executed, whether or not it can be.
-fn locate(start: &Start, program: &str) -> Option<PathBuf> {
-    if program.contains('/') {
-        let path = Path::new(&start.cwd).join(program);
-        return path.exists().then_some(path);
-    }
-    let places = path_variable(start).unwrap_or("/bin:/usr/bin");
-    std::env::split_paths(places)
-        .map(|dir| Path::new(&start.cwd).join(dir).join(program))
-        .find(|p| p.exists())
+fn locate(start: &Start) -> Option<PathBuf> {
+    candidates(start).into_iter().map(|file| Path::new(&start.cwd).join(file)).find(|path| path.exists())
 }
 
 fn is_executable(path: &Path) -> bool {

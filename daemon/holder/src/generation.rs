@@ -12,7 +12,7 @@ use crate::clock::now_ms;
 use crate::holder::Holder;
 use crate::note;
 use crate::processes;
-use crate::runner;
+use crate::runner::Prepared;
 use crate::screen;
 
 /// After a runner's end at most this much is read before the end is told. All it wrote itself fits the kernel's
@@ -28,7 +28,8 @@ pub(crate) struct Runner {
 
 impl Holder {
     /// Starts a runner and tells everybody, or tells the daemon why not.
-    pub(crate) fn start(&mut self, start: &Start) {
+    pub(crate) fn start(&mut self, start: Start) {
+        let generation = start.generation;
         let refusal = if self.runner.is_some() {
             Refusal::new(Code::WrongState, "no runner was started", "one is alive").fix("end it first")
         } else if start.generation <= self.generation {
@@ -38,19 +39,32 @@ impl Holder {
                 format!("generation {} is not newer than {}", start.generation, self.generation),
             )
         } else {
-            match self.try_start(start) {
+            let prepared = match self.prepared.take().filter(|prepared| prepared.is_for(&start)) {
+                Some(prepared) => Ok(prepared),
+                None => Prepared::new(start),
+            };
+            match prepared.and_then(|prepared| self.begin(prepared)) {
                 Ok(()) => return,
                 Err(refusal) => refusal,
             }
         };
-        let failed = FromHolder::StartFailed(StartFailed { generation: start.generation, refusal });
+        let failed = FromHolder::StartFailed(StartFailed { generation, refusal });
         for daemon in self.clients.iter_mut().filter(|client| client.daemon) {
             daemon.send(&failed);
         }
     }
 
-    fn try_start(&mut self, start: &Start) -> Result<(), Refusal> {
-        let (pid, streams) = runner::start(start)?;
+    /// Makes ready what a start needs, unless something is alive: then nothing more is forked that could be taken for a
+    /// part of it. What fails here fails again when it is asked for, and is told then.
+    pub(crate) fn prepare(&mut self, start: Start) {
+        self.prepared = None;
+        if self.runner.is_none() && self.tree_is_gone && start.generation > self.generation {
+            self.prepared = Prepared::new(start).ok();
+        }
+    }
+
+    fn begin(&mut self, prepared: Prepared) -> Result<(), Refusal> {
+        let (start, pid, streams) = prepared.go()?;
         #[cfg(target_os = "macos")]
         processes::session_begins(pid);
         let size = start.size.clamped();

@@ -20,7 +20,7 @@ use crate::note;
 use crate::output::ReadBuffer;
 use crate::output_log::OutputLog;
 use crate::processes::{self, Process};
-use crate::runner::{Source, Streams};
+use crate::runner::{Prepared, Source, Streams};
 use crate::screen::Screen;
 use crate::signals::{Arrived, Signals};
 use crate::startup;
@@ -57,6 +57,8 @@ pub(crate) struct Holder {
     pub(crate) generation: u64,
     /// Whether the newest runner speaks a protocol on pipes: terminals are not shown it, and cannot type into it.
     pub(crate) piped: bool,
+    /// What the next start may find ready.
+    pub(crate) prepared: Option<Prepared>,
     /// The runner, while it is alive.
     pub(crate) runner: Option<Runner>,
     /// How the newest runner ended.
@@ -131,6 +133,7 @@ impl Holder {
             input: InputQueue::default(),
             generation: 0,
             piped: false,
+            prepared: None,
             runner: None,
             exited: None,
             exit_is_durable: false,

@@ -11,6 +11,7 @@ mod arguments;
 mod client;
 mod clock;
 mod exec_failure;
+mod forked;
 mod generation;
 mod holder;
 mod input_queue;

@@ -61,10 +61,15 @@ impl Holder {
         let done = match frame {
             ToHolder::Hello(hello) => self.hello(index, &hello),
             ToHolder::Start(start) if daemon => {
-                self.start(&start);
+                self.start(*start);
                 Ok(())
             }
             ToHolder::Start(_) => daemon_only("no runner was started"),
+            ToHolder::Prepare(start) if daemon => {
+                self.prepare(*start);
+                Ok(())
+            }
+            ToHolder::Prepare(_) => daemon_only("nothing was prepared"),
             ToHolder::SignalTree { signal } if daemon => self.signal_tree(index, signal),
             ToHolder::SignalTree { .. } => daemon_only("nothing was signalled"),
             ToHolder::Close if daemon => self.close(),

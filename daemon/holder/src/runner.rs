@@ -1,13 +1,11 @@
 //! Starting a runner, and its streams.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio as ProcessStdio};
 
 use delight_proto::holder::{Start, Stdio};
+use delight_proto::refusal::Refusal;
 use delight_proto::session::Size;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
@@ -15,6 +13,7 @@ use nix::pty::{PtyMaster, grantpt, posix_openpt, unlockpt};
 use nix::sys::termios::{self, InputFlags, SetArg};
 
 use crate::exec_failure::diagnose;
+use crate::forked::Forked;
 
 /// A runner's ends of its streams, all non-blocking and close-on-exec.
 #[derive(Default)]
@@ -124,43 +123,68 @@ fn set_size(terminal: BorrowedFd<'_>, size: Size) {
     unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ as _, &raw const size) };
 }
 
-/// Starts a runner. When this returns `Ok` its program has been executed.
-///
-/// # Errors
-/// Why not, for its owner.
-pub(crate) fn start(start: &Start) -> Result<(i32, Streams), delight_proto::refusal::Refusal> {
-    let Some((program, arguments)) = start.argv.split_first() else {
-        return Err(diagnose(start, &io::Error::from(io::ErrorKind::InvalidInput)));
-    };
-    let mut command = Command::new(OsStr::new(program));
-    command.args(arguments).env_clear().current_dir(&start.cwd);
-    command.envs(start.env.iter().map(|(name, value)| (name, value)));
-    let spawned = match start.stdio {
-        Stdio::Pty => on_terminal(&mut command, start.size),
-        Stdio::Pipes => on_pipes(&mut command),
-    };
-    spawned.map_err(|e| diagnose(start, &e))
+/// A runner that is ready to run, and its streams.
+pub(crate) struct Prepared {
+    start: Start,
+    process: Forked,
+    streams: Streams,
 }
 
-fn on_terminal(command: &mut Command, size: Size) -> io::Result<(i32, Streams)> {
-    let (master, slave) = open_terminal(size)?;
-    command.stdin(slave.try_clone()?).stdout(slave.try_clone()?).stderr(slave);
-    before_exec(command, true);
-    let child = command.spawn()?;
-    Ok((child.id() as i32, Streams { terminal: Some(master), ..Streams::default() }))
+impl Prepared {
+    /// Makes everything ready short of executing the program.
+    ///
+    /// # Errors
+    /// Why not, for its owner.
+    pub(crate) fn new(start: Start) -> Result<Self, Refusal> {
+        let forked = match start.stdio {
+            Stdio::Pty => on_terminal(&start),
+            Stdio::Pipes => on_pipes(&start),
+        };
+        match forked {
+            Ok((process, streams)) => Ok(Self { start, process, streams }),
+            Err(e) => Err(diagnose(&start, &e)),
+        }
+    }
+
+    /// Whether it is what this start asks for.
+    pub(crate) fn is_for(&self, start: &Start) -> bool {
+        self.start == *start
+    }
+
+    /// The number of its process.
+    pub(crate) fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+
+    /// Lets it run. When this returns `Ok` its program has been executed.
+    ///
+    /// # Errors
+    /// Why not, for its owner.
+    pub(crate) fn go(self) -> Result<(Start, i32, Streams), Refusal> {
+        let Self { start, process, streams } = self;
+        let pid = process.pid();
+        match process.go() {
+            Ok(()) => Ok((start, pid, streams)),
+            Err(e) => Err(diagnose(&start, &e)),
+        }
+    }
 }
 
-fn on_pipes(command: &mut Command) -> io::Result<(i32, Streams)> {
-    command.stdin(ProcessStdio::piped()).stdout(ProcessStdio::piped()).stderr(ProcessStdio::piped());
-    before_exec(command, false);
-    let mut child = command.spawn()?;
-    let input = child.stdin.take().map(|s| File::from(OwnedFd::from(s)));
-    let output = child.stdout.take().map(|s| File::from(OwnedFd::from(s)));
-    let errors = child.stderr.take().map(|s| File::from(OwnedFd::from(s)));
-    for stream in [&input, &output, &errors].into_iter().flatten() {
+fn on_terminal(start: &Start) -> io::Result<(Forked, Streams)> {
+    let (master, slave) = open_terminal(start.size)?;
+    let process = Forked::new(start, [slave.as_fd(); 3], true)?;
+    Ok((process, Streams { terminal: Some(master), ..Streams::default() }))
+}
+
+fn on_pipes(start: &Start) -> io::Result<(Forked, Streams)> {
+    let ((reads, input), (output, writes), (errors, complains)) = (io::pipe()?, io::pipe()?, io::pipe()?);
+    let process = Forked::new(start, [reads.as_fd(), writes.as_fd(), complains.as_fd()], false)?;
+    let [input, output, errors] =
+        [OwnedFd::from(input), OwnedFd::from(output), OwnedFd::from(errors)].map(File::from);
+    for stream in [&input, &output, &errors] {
         fcntl(stream, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     }
-    Ok((child.id() as i32, Streams { terminal: None, input, output, errors }))
+    Ok((process, Streams { terminal: None, input: Some(input), output: Some(output), errors: Some(errors) }))
 }
 
 fn open_terminal(size: Size) -> io::Result<(File, OwnedFd)> {
@@ -214,31 +238,4 @@ impl NoControllingTerminal for std::fs::OpenOptions {
         use std::os::unix::fs::OpenOptionsExt;
         self.custom_flags(libc::O_NOCTTY)
     }
-}
-
-/// Between fork and exec: a session of its own, the terminal as its controlling one (which makes the new process
-/// group the foreground one), and signals as a program expects them.
-#[allow(unsafe_code)]
-fn before_exec(command: &mut Command, terminal: bool) {
-    let prepare = move || {
-        // SAFETY: only async-signal-safe calls on numbers and on memory of this frame.
-        unsafe {
-            if libc::setsid() < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            if terminal && libc::ioctl(0, libc::TIOCSCTTY as _, 0) < 0 {
-                return Err(io::Error::last_os_error());
-            }
-            // What the daemon or this holder ignores would stay ignored. Numbers without a signal are refused.
-            for signal in 1..=64 {
-                libc::signal(signal, libc::SIG_DFL);
-            }
-            let mut none = std::mem::zeroed();
-            libc::sigemptyset(&raw mut none);
-            libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
-        }
-        Ok(())
-    };
-    // SAFETY: the closure allocates nothing and takes no lock.
-    unsafe { command.pre_exec(prepare) };
 }

@@ -34,6 +34,7 @@ impl Holder {
             if self.runner.as_ref().is_some_and(|runner| runner.pid == pid.as_raw()) {
                 runner_exit = Some(exit);
             }
+            self.prepared.take_if(|prepared| prepared.pid() == pid.as_raw());
         };
         if let Some(exit) = runner_exit {
             self.ended(exit);

@@ -11,19 +11,14 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::{Reached, SessionBody, Shared};
 use crate::process::adopt::{Contact, greeted, identity_of, part, released, seek};
 use crate::process::link::Link;
-use crate::process::spare::Spare;
 
 type Process = JoinHandle<Result<std::os::unix::net::UnixStream, Refusal>>;
 
 impl SessionBody {
-    /// Takes the holder that was started ahead, or starts the holder's process at once, on a thread of its own: it comes up while the record is being stored.
+    /// Starts the holder's process at once, on a thread of its own: it comes up while the record is being stored.
     pub(super) fn begin_launch(&mut self, state: &Session) {
         self.link = None;
         self.launching = true;
-        if let Some(Spare { identity, link, .. }) = self.spare.take() {
-            self.reaching = Some(Box::pin(std::future::ready(Reached::Launched(Ok((identity, link))))));
-            return;
-        }
         let (id, retain) = (self.id, state.record().spec.retain_bytes);
         let launcher = Arc::clone(&self.shared.launcher);
         let process = spawn_blocking(move || launcher.launch(id, retain));

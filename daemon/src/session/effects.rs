@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use super::agent::Came;
 use super::{Mail, Pieces, Reached, SessionBody};
 use crate::actor::{Body, Flow, Told};
-use crate::adapters::{Adapters, Launch};
+use crate::adapters::{Adapters, Launch, RunnerPlan};
 use crate::process::link::Heard;
 use crate::store::{CommitFailed, Write, delete_directory};
 
@@ -81,10 +81,15 @@ impl Body for SessionBody {
     }
 
     async fn carry_out(&mut self, state: &Session, effects: Effects<Effect>) -> Flow<Input> {
-        // The holder's process may start while the record is being written.
-        let launches = effects.iter().any(|effect| matches!(effect, Effect::Launch));
-        if launches {
-            self.begin_launch(state);
+        // The holder's process may start, and the runner's be made ready, while the record is being written.
+        for effect in effects.iter() {
+            match effect {
+                Effect::Launch => self.begin_launch(state),
+                Effect::StartRunner { generation, keep, control: None } => {
+                    self.prepare_runner(state, *generation, *keep);
+                }
+                _ => {}
+            }
         }
         let (mut writes, mut rest) = (Vec::new(), Vec::new());
         let mut saves = false;
@@ -189,32 +194,29 @@ impl SessionBody {
 
     async fn start_runner(&mut self, state: &Session, generation: u64, keep: bool, control: Option<Control>) {
         let record = state.record();
-        let plan = move |adapters: &Adapters, record: &Record| {
-            adapters.plan(&Launch { id: record.id, spec: &record.spec, control, memory: &record.agent })
-        };
         let planned = match control {
             // A plain terminal's plan is made of what is in memory.
-            None => plan(&self.shared.adapters, record),
+            None => plan(&self.shared.adapters, record, None),
             // Waited for right here: what the reducer wants next must not overtake the start.
             Some(_) => {
                 let (adapters, record) = (self.shared.adapters.clone(), Box::new(record.clone()));
-                spawn_blocking(move || plan(&adapters, &record)).await.unwrap_or_else(|e| {
+                spawn_blocking(move || plan(&adapters, &record, control)).await.unwrap_or_else(|e| {
                     let what = "the runner could not be started";
                     Err(Refusal::new(Code::Internal, what, e.to_string()))
                 })
             }
         };
         match planned {
-            Ok(plan) => self.tell(&ToHolder::Start(Box::new(Start {
-                generation,
-                argv: plan.argv,
-                env: plan.env,
-                cwd: record.spec.cwd.clone(),
-                stdio: plan.stdio,
-                size: record.spec.size,
-                keep,
-            }))),
+            Ok(plan) => self.tell(&ToHolder::Start(Box::new(start(plan, record, generation, keep)))),
             Err(refusal) => self.local.push_back(Happening::RunnerFailed { generation, refusal }),
+        }
+    }
+
+    /// Lets the holder make a plain terminal's start ready. What is wrong with it is said at the start itself.
+    fn prepare_runner(&mut self, state: &Session, generation: u64, keep: bool) {
+        let record = state.record();
+        if let Ok(plan) = plan(&self.shared.adapters, record, None) {
+            self.tell(&ToHolder::Prepare(Box::new(start(plan, record, generation, keep))));
         }
     }
 
@@ -244,6 +246,15 @@ impl SessionBody {
             link.send(&ToHolder::Input { tag, bytes: piece.to_vec() });
         }
     }
+}
+
+fn plan(adapters: &Adapters, record: &Record, control: Option<Control>) -> Result<RunnerPlan, Refusal> {
+    adapters.plan(&Launch { id: record.id, spec: &record.spec, control, memory: &record.agent })
+}
+
+fn start(plan: RunnerPlan, record: &Record, generation: u64, keep: bool) -> Start {
+    let RunnerPlan { argv, env, stdio } = plan;
+    Start { generation, argv, env, cwd: record.spec.cwd.clone(), stdio, size: record.spec.size, keep }
 }
 
 fn no_holder() -> Refusal {

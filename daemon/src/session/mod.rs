@@ -22,7 +22,7 @@ use crate::adapters::Adapters;
 use crate::process::adopt::Contact;
 use crate::process::launch::Launcher;
 use crate::process::link::Link;
-use crate::process::spare::{Spare, Spares};
+use crate::process::spare::Spares;
 use crate::store::Store;
 use crate::supervisor;
 
@@ -63,8 +63,6 @@ struct SessionBody {
     id: SessionId,
     shared: Arc<Shared>,
     mailbox: mpsc::Receiver<Mail>,
-    /// A holder that was started ahead, until it is needed.
-    spare: Option<Spare>,
     link: Option<Link>,
     reaching: Option<Reaching>,
     /// Whether `reaching` is a launch.
@@ -89,13 +87,13 @@ struct Pieces {
     refusal: Option<Refusal>,
 }
 
-/// Runs a session, on a `spare` holder if there is one, until the supervisor closes its mailbox or its reducer panics.
+/// Runs a session, with `link` to the holder that was started ahead of it if one was, until the supervisor closes its mailbox or its reducer panics.
 pub(crate) async fn run_session(
     core: Box<Core<Session>>,
     id: SessionId,
     shared: Arc<Shared>,
     mailbox: mpsc::Receiver<Mail>,
-    spare: Option<Spare>,
+    link: Option<Link>,
 ) {
     let mut core = core;
     let mut policy = shared.policy.clone();
@@ -106,8 +104,7 @@ pub(crate) async fn run_session(
         recorder: shared.record.then(|| recorder::Recorder::new(&directory)),
         shared,
         mailbox,
-        spare,
-        link: None,
+        link,
         reaching: None,
         launching: false,
         local: VecDeque::from([first]),

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::SupervisorBody;
 use super::delivery::{WhenFull, put};
 use crate::actor::{Body, Core, Flow, Panicked, Told};
+use crate::process::spare::Spare;
 use crate::session::{MAILBOX, Mail, run_session};
 
 impl Body for SupervisorBody {
@@ -89,9 +90,13 @@ impl SupervisorBody {
     }
 
     fn open(&mut self, id: SessionId, opening: Opening) {
-        let (session, spare) = match opening {
+        let (session, link) = match opening {
             Opening::Fresh(record, capabilities) => {
-                (Session::new(*record, capabilities), self.shared.spares.take(id))
+                let session = Session::new(*record, capabilities);
+                match self.shared.spares.take(id) {
+                    Some(Spare { identity, link, .. }) => (session.on_spare(identity), Some(link)),
+                    None => (session, None),
+                }
             }
             Opening::Stored { record, log_seq, tail, capabilities } => {
                 (Session::restored(*record, log_seq, &tail, capabilities), None)
@@ -101,7 +106,7 @@ impl SupervisorBody {
         self.sessions.insert(id, mail);
         let core = Box::new(Core::new(session, self.clock));
         while self.tasks.try_join_next().is_some() {}
-        self.tasks.spawn(run_session(core, id, Arc::clone(&self.shared), mailbox, spare));
+        self.tasks.spawn(run_session(core, id, Arc::clone(&self.shared), mailbox, link));
     }
 
     /// Puts mail into a session's mailbox, or refuses its ticket.

@@ -16,6 +16,7 @@ mod kind {
     pub(super) const TAKE_CONTROL: u8 = 0x06;
     pub(super) const RELEASE_CONTROL: u8 = 0x07;
     pub(super) const CLOSE: u8 = 0x08;
+    pub(super) const PREPARE: u8 = 0x09;
     pub(super) const WELCOME: u8 = 0x81;
     pub(super) const STARTED: u8 = 0x82;
     pub(super) const START_FAILED: u8 = 0x83;
@@ -101,6 +102,8 @@ impl ToHolder {
         match self {
             Self::Hello(hello) => put_json(out, kind::HELLO, 0, hello),
             Self::Start(start) => put_json(out, kind::START, 0, start),
+            // Whoever does not know it does without.
+            Self::Prepare(start) => put_json(out, kind::PREPARE, OPTIONAL, start),
             Self::Input { tag, bytes } => put(out, kind::INPUT, 0, &[&tag.to_le_bytes(), bytes]),
             Self::Resize(size) => put(out, kind::RESIZE, 0, &[&size_bytes(*size)]),
             Self::SignalTree { signal } => put(out, kind::SIGNAL_TREE, 0, &[&signal.to_le_bytes()]),
@@ -118,6 +121,7 @@ impl ToHolder {
         Ok(Some(match raw.kind {
             kind::HELLO => Self::Hello(json(raw)?),
             kind::START => Self::Start(json(raw)?),
+            kind::PREPARE => Self::Prepare(json(raw)?),
             kind::INPUT => {
                 let (tag, bytes) = number(raw)?;
                 if bytes.len() > MAX_DATA {
@@ -242,6 +246,15 @@ mod tests {
         let started = Started { generation: 2, process: process.clone(), offset: 9, piped: true };
         let exited =
             Exited { generation: 1, exit: Exit::Signal(9), at_ms: 1, offset: 2, survivors: 3, unwritten: 4 };
+        let start = Start {
+            generation: 1,
+            argv: vec!["sh".into()],
+            env: vec![("A".into(), "B".into())],
+            cwd: "/".into(),
+            stdio: Stdio::Pipes,
+            size,
+            keep: true,
+        };
         for frame in [
             ToHolder::Hello(Hello {
                 version: 1,
@@ -252,15 +265,8 @@ mod tests {
                 daemon: false,
                 size: Some(size),
             }),
-            ToHolder::Start(Box::new(Start {
-                generation: 1,
-                argv: vec!["sh".into()],
-                env: vec![("A".into(), "B".into())],
-                cwd: "/".into(),
-                stdio: Stdio::Pipes,
-                size,
-                keep: true,
-            })),
+            ToHolder::Start(Box::new(start.clone())),
+            ToHolder::Prepare(Box::new(start)),
             ToHolder::Input { tag: 4, bytes: vec![0, 255] },
             ToHolder::Resize(size),
             ToHolder::SignalTree { signal: 15 },

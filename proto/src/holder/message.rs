@@ -184,6 +184,9 @@ pub enum ToHolder {
     Hello(Hello),
     /// Start a runner (daemon only).
     Start(Box<Start>),
+    /// Make everything ready for this start, short of executing its program (daemon only). A hint: nothing answers it, a
+    /// `Start` that says the same is quicker, and one that says something else is as if nothing had been prepared.
+    Prepare(Box<Start>),
     /// Bytes for the runner; `tag` ≠ 0 asks for [`FromHolder::InputDone`] once all of them are written to it.
     /// The controller and the daemon may send it.
     Input {

@@ -4,7 +4,8 @@
 //!
 //! 1. **Store first.** Effects of [`Class::Store`] stand first in a step; they are carried out in order and whole,
 //!    and the session's next input is not reduced before they are done. Only [`Effect::Launch`] may run beside the
-//!    store effects of its own step: a holder without a runner does no harm, and the two take the same time.
+//!    store effects of its own step: a holder without a runner does no harm, and the two take the same time. So may what
+//!    makes an [`Effect::StartRunner`] ready, up to and without its program.
 //! 2. **Then the rest, in order.** [`Effect::Publish`] is handed to the supervisor's mailbox before a
 //!    [`Effect::Reply`] that follows it is sent, so whoever was answered never sees an older list.
 //!    [`Class::Outward`] effects are begun in order; what comes of them is an input, later.

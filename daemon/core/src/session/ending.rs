@@ -284,6 +284,7 @@ impl Step {
         // What is begun from here on waits for `without_holder`, at the end.
         let before = std::mem::replace(&mut self.s.holder, Holder::Closing);
         self.unstart();
+        self.s.spare = None;
         self.s.troubles.clear();
         self.s.controller = None;
         let lost = Refusal::new(

@@ -55,7 +55,9 @@ impl Step {
                 self.s.holder = Holder::Unreachable { retry_at: self.now.mono_ms.saturating_add(wait_ms) };
                 self.restored(false);
             }
-            Holder::None | Holder::Launching | Holder::Unreachable { .. } => {}
+            // Nothing was asked of it yet: whatever starts finds out.
+            Holder::None => self.s.spare = None,
+            Holder::Launching | Holder::Unreachable { .. } => {}
         }
     }
 

@@ -126,7 +126,10 @@ impl Step {
         s.starting = Some(Starting { by: self.now.mono_ms.saturating_add(START_TIMEOUT_MS), cause });
         self.enter(Phase::Starting, "");
         match self.s.holder {
-            Holder::None => self.launch(),
+            Holder::None => match self.s.spare.take() {
+                Some(spare) => self.start_in(spare),
+                None => self.launch(),
+            },
             Holder::Up => self.start_runner(),
             // Its former holder is on its way out; two at once must never be. `holder_gone` goes on from here.
             Holder::Launching | Holder::Closing | Holder::Seeking | Holder::Unreachable { .. } => {}
@@ -138,6 +141,12 @@ impl Step {
         self.act(Effect::Launch);
     }
 
+    fn start_in(&mut self, holder: HolderIdentity) {
+        self.s.holder = Holder::Up;
+        self.log(EventBody::HolderStarted { holder });
+        self.start_runner();
+    }
+
     fn start_runner(&mut self) {
         self.s.tree = Tree::Requested;
         self.say(Say::StartRunner);
@@ -145,11 +154,7 @@ impl Step {
 
     pub(super) fn holder_up(&mut self, identity: HolderIdentity) {
         match self.s.holder {
-            Holder::Launching => {
-                self.s.holder = Holder::Up;
-                self.log(EventBody::HolderStarted { holder: identity });
-                self.start_runner();
-            }
+            Holder::Launching => self.start_in(identity),
             // It came up while it was being given up.
             Holder::Closing => self.act(Effect::CloseHolder),
             Holder::None | Holder::Up | Holder::Seeking | Holder::Unreachable { .. } => {}

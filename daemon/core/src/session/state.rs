@@ -7,7 +7,7 @@ use delight_proto::event::Event;
 use delight_proto::id::{PermissionId, SessionName};
 use delight_proto::policy::{Policy, default_no_answer_ms};
 use delight_proto::refusal::Refusal;
-use delight_proto::session::Record;
+use delight_proto::session::{HolderIdentity, Record};
 use serde::{Deserialize, Serialize};
 
 use super::callers::Callers;
@@ -278,6 +278,9 @@ pub struct Session {
     pub(super) record: Record,
     pub(super) capabilities: Capabilities,
     pub(super) holder: Holder,
+    /// The holder that was started ahead of the session, until its start takes it.
+    #[serde(default)]
+    pub(super) spare: Option<HolderIdentity>,
     pub(super) tree: Tree,
     pub(super) starting: Option<Starting>,
     pub(super) ending: Option<Ending>,
@@ -319,6 +322,7 @@ impl Session {
             record,
             capabilities,
             holder: Holder::None,
+            spare: None,
             tree: Tree::Gone,
             starting: None,
             ending: None,
@@ -337,6 +341,12 @@ impl Session {
             unsaved_marks: 0,
             removal: Removal::No,
         }
+    }
+
+    /// The same for one whose holder is connected already: it was started ahead.
+    #[must_use]
+    pub fn on_spare(self, holder: HolderIdentity) -> Self {
+        Self { spare: Some(holder), ..self }
     }
 
     /// A session of the registry: its record with the events folded in that were appended after it was saved. `log_seq`

@@ -106,6 +106,14 @@ impl Kernel {
         }
     }
 
+    /// A holder that was started ahead and is up, for a session that is about to be made.
+    pub(super) fn spare(&mut self, id: SessionId, rng: &mut Rng) -> Result<HolderIdentity, String> {
+        self.launch(id, 0, rng)?;
+        let holder = self.holders.get_mut(&id).ok_or("it was launched just now")?;
+        holder.launching = None;
+        Ok(holder.identity.clone())
+    }
+
     /// Starts a holder. A second one for a session is what must never be asked for.
     pub(super) fn launch(&mut self, id: SessionId, now: u64, rng: &mut Rng) -> Result<(), String> {
         if self.holders.contains_key(&id) {

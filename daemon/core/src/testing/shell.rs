@@ -127,7 +127,13 @@ impl Sim {
         match effect {
             Effect::Open { id, opening } => {
                 let session = match opening {
-                    Opening::Fresh(record, capabilities) => Session::new(*record, capabilities),
+                    Opening::Fresh(record, capabilities) => {
+                        let session = Session::new(*record, capabilities);
+                        match self.rng.per_mille(500) {
+                            true => session.on_spare(self.kernel.spare(id, &mut self.rng)?),
+                            false => session,
+                        }
+                    }
                     Opening::Stored { record, log_seq, tail, capabilities } => {
                         Session::restored(*record, log_seq, &tail, capabilities)
                     }

@@ -2,7 +2,7 @@
 
 use delight_core::actor::Reducer;
 use delight_core::session::{Command, Effect, Happening, Input, Session};
-use delight_core::testing::table::{asked, fresh_record, happened, running, step};
+use delight_core::testing::table::{asked, fresh_record, happened, holder, running, step};
 use delight_proto::refusal::{Code, Refusal};
 use delight_proto::session::{Exit, Phase, RestartPolicy};
 
@@ -23,6 +23,38 @@ fn spawn_is_on_record_before_its_runner_starts() {
     let [(1, Ok(view))] = answers(&effects)[..] else { panic!("{effects:?}") };
     assert_eq!((view.phase, view.pid), (Phase::Running, Some(77)));
     assert_eq!(s.deadline(), None);
+}
+
+/// A holder that was started ahead saves the launch and a write to the store, and nothing of what they promise.
+#[test]
+fn spawn_on_a_spare_holder_is_one_step() {
+    let s = Session::new(fresh_record(RestartPolicy::Never), PLAIN).on_spare(holder(50));
+    let (s, effects) = step(s, 0, asked(1, Command::Start));
+    let saved = effects.iter().position(
+        |e| matches!(e, Effect::Save(r) if r.phase == Phase::Starting && r.holder == Some(holder(50))),
+    );
+    let started = effects.iter().position(|e| matches!(e, Effect::StartRunner { generation: 1, .. }));
+    assert!(saved.is_some() && saved < started && !has_launch(&effects), "{effects:?}");
+    let (s, effects) = step(s, 2, up(1, 77));
+    assert!(matches!(answers(&effects)[..], [(1, Ok(view))] if view.phase == Phase::Running));
+    // Its next holder is an ordinary one.
+    let (s, _) = step(s, 3, exited(1, Exit::Code(0), 0));
+    let (s, _) = step(s, 4, gone(None, true));
+    let (_, effects) = step(s, 5, asked(2, Command::Resume));
+    assert!(has_launch(&effects), "{effects:?}");
+}
+
+/// With a full disk nothing of it is told, and its holder is sent away.
+#[test]
+fn a_spawn_on_a_spare_holder_that_is_not_stored_never_was() {
+    let s = Session::new(fresh_record(RestartPolicy::Never), PLAIN).on_spare(holder(50));
+    let (s, _) = step(s, 0, asked(1, Command::Start));
+    let full = happened(Happening::StoreFailed { reason: "no space left".into(), log_seq: 0 });
+    let (s, effects) = step(s, 1, full);
+    assert_eq!(refused(&effects), [(1, Code::Storage)]);
+    assert!(effects.contains(&Effect::CloseHolder) && starts(&effects).is_empty(), "{effects:?}");
+    let (_, effects) = step(s, 2, gone(None, true));
+    assert!(effects.contains(&Effect::Gone), "{effects:?}");
 }
 
 /// A start may take its whole time; what is asked and heard meanwhile is served as it comes.

@@ -270,8 +270,13 @@ fn viewers_view_and_one_controls() {
 fn only_the_daemon_starts_signals_and_closes() {
     let (rig, _) = Rig::started(sh("sleep 600"));
     let (mut peer, _) = rig.attach(Attach::Nothing);
-    for frame in [ToHolder::Start(Box::new(sh("true"))), ToHolder::SignalTree { signal: 9 }, ToHolder::Close]
-    {
+    let start = Box::new(sh("true"));
+    for frame in [
+        ToHolder::Start(start.clone()),
+        ToHolder::Prepare(start),
+        ToHolder::SignalTree { signal: 9 },
+        ToHolder::Close,
+    ] {
         peer.send(&frame);
         assert_eq!(peer.refused().code, Code::Forbidden);
     }

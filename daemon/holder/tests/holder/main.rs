@@ -4,6 +4,7 @@
 
 mod clients;
 mod life;
+mod prepared;
 mod rig;
 mod terminal;
 mod tree;
