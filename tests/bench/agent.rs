@@ -3,6 +3,7 @@
 //! The agent is the fake one and does nothing itself. The floor is a reader at the other end of its bare pipes.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
@@ -25,6 +26,10 @@ use crate::report::{Goal, Row, percentile};
 
 /// Things said.
 const MESSAGES: usize = 1_000;
+/// In so many rounds, with the floors measured between them: what else the machine does meets all alike.
+const ROUNDS: usize = 10;
+/// Times the disk is waited for a round.
+const SYNCS: usize = 20;
 /// Permissions asked for.
 const PERMISSIONS: usize = 300;
 /// Sessions that are weighed.
@@ -48,31 +53,51 @@ fn change(client: &mut Client) {
     }
 }
 
-/// Microseconds from the agent's line to a subscriber that has its words.
-fn messages() -> Vec<f64> {
+/// Microseconds, each.
+#[derive(Default)]
+struct Samples {
+    /// From the agent's line to a subscriber that has its words.
+    ours: Vec<f64>,
+    /// The same at the agent's bare pipe.
+    pipe: Vec<f64>,
+    /// What one wait for the disk takes: appending an event and `fdatasync`, where the sessions lie.
+    disk: Vec<f64>,
+}
+
+fn messages() -> Samples {
     let (sandbox, _daemon) = Sandbox::with_daemon();
     let mut client = sandbox.client();
     let id = client.spawn_fake(Control::Remote, &[]);
     let mut seen = client.get(id).last_seq;
     subscribe(&mut client, id);
-    sandbox.client().prompt(id, &format!("do stamp {MESSAGES} 1")).unwrap();
-    let mut samples = Vec::with_capacity(MESSAGES);
-    while samples.len() < MESSAGES {
-        change(&mut client);
-        let params = EventsParams { session: id.to_string(), after: seen, limit: 1_000 };
-        let events = client.call::<SessionEvents>(&params).unwrap().events;
-        let now = now_ns();
-        seen = events.last().map_or(seen, |event| event.seq);
-        let stamps = words(&events);
-        samples.extend(stamps.iter().map(|stamp| (now - stamp.parse::<u64>().unwrap()) as f64 / 1e3));
+    let mut disk = File::create(sandbox.place().sessions().join("probe")).unwrap();
+    let mut samples = Samples::default();
+    for round in 1..=ROUNDS {
+        sandbox.client().prompt(id, &format!("do stamp {} 1", MESSAGES / ROUNDS)).unwrap();
+        while samples.ours.len() < round * MESSAGES / ROUNDS {
+            change(&mut client);
+            let params = EventsParams { session: id.to_string(), after: seen, limit: 1_000 };
+            let events = client.call::<SessionEvents>(&params).unwrap().events;
+            let now = now_ns();
+            seen = events.last().map_or(seen, |event| event.seq);
+            let stamps = words(&events);
+            let took = stamps.iter().map(|stamp| (now - stamp.parse::<u64>().unwrap()) as f64 / 1e3);
+            samples.ours.extend(took);
+        }
+        samples.pipe.extend(messages_of_the_floor());
+        samples.disk.extend((0..SYNCS).map(|_| {
+            let began = now_ns();
+            disk.write_all(&[b'e'; 256]).unwrap();
+            disk.sync_data().unwrap();
+            (now_ns() - began) as f64 / 1e3
+        }));
     }
     samples
 }
 
-/// The same at the agent's bare pipe.
 fn messages_of_the_floor() -> Vec<f64> {
     let mut agent = Command::new(program("delight-fake-agent"))
-        .args(["--script", &format!("stamp {MESSAGES} 1")])
+        .args(["--script", &format!("stamp {} 1", MESSAGES / ROUNDS)])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -104,8 +129,16 @@ fn percentiles(what: &str, goals: [f64; 2], ours: &mut [f64], floor: &mut [f64])
 }
 
 pub(crate) fn message_rows() -> Vec<Row> {
-    let (mut ours, mut floor) = (messages(), messages_of_the_floor());
-    percentiles("agent says a line → subscriber has it", [1_000.0, 5_000.0], &mut ours, &mut floor)
+    let Samples { mut ours, mut pipe, mut disk } = messages();
+    let mut rows =
+        percentiles("agent says a line → subscriber has it", [1_000.0, 5_000.0], &mut ours, &mut pipe);
+    rows.extend([50, 99].map(|percent| Row {
+        metric: format!("one wait for the disk between them (an event and fdatasync), p{percent}"),
+        unit: "µs",
+        values: vec![(Peer::Floor, percentile(&mut disk, percent))],
+        goal: Goal::Told,
+    }));
+    rows
 }
 
 /// Microseconds each answer took, by the agent's own clock, when a client allows what it is told of at once.
