@@ -65,6 +65,12 @@ impl Reporter {
 
     /// Tells what a line of a source means; `offset` after the line. Returns whether somebody still listens.
     pub(crate) async fn report(&self, source: Source, offset: u64, events: Vec<AgentEvent>) -> bool {
-        self.to.send(AgentHeard { generation: self.generation, source, offset, events }).await.is_ok()
+        let heard = AgentHeard { generation: self.generation, source, offset, first: 0, events };
+        for part in heard.parts() {
+            if self.to.send(part).await.is_err() {
+                return false;
+            }
+        }
+        true
     }
 }

@@ -17,12 +17,12 @@ use super::{bounding, dedupe, memory};
 impl Step {
     /// Takes in what a line means, but for what was taken in before.
     pub(super) fn heard(&mut self, heard: AgentHeard) {
-        let AgentHeard { generation, source, offset, events } = heard;
+        let AgentHeard { generation, source, offset, first, events } = heard;
         if generation != self.s.record.generation || self.s.served().is_none() || self.s.is_discarded() {
             return;
         }
         let known = memory::mark(&self.s.record.agent, source);
-        for (index, event) in (0u32..).zip(events) {
+        for (index, event) in (first..).zip(events) {
             let mark = Mark { offset, index };
             // Being ready is of a generation, not of a place: it may be on record less durably than what came after it.
             if event == AgentEvent::Ready && self.s.served() == Some(Control::Remote) {

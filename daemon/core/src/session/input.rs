@@ -187,7 +187,11 @@ pub struct Found {
     pub troubles: Vec<String>,
 }
 
-/// What an agent did or said, from one line of one source.
+/// Most events one input carries of a line: a store that refuses refuses all that comes of an input, and what it refused is
+/// kept in memory. A line that means more comes in parts, and while the store refuses the rest waits where it was read.
+pub const MAX_HEARD: usize = 64;
+
+/// What an agent did or said, from one line of one source, or a part of that.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AgentHeard {
     /// The generation of the runner it belongs to, as its reader was told at its start: stamped at the source. Nothing
@@ -197,8 +201,26 @@ pub struct AgentHeard {
     pub source: Source,
     /// Offset after the line, in that source. What lies at or before the record's mark has been taken in and is ignored.
     pub offset: u64,
+    /// Number of the first of these events among the line's.
+    #[serde(default)]
+    pub first: u32,
     /// In order.
     pub events: Vec<AgentEvent>,
+}
+
+impl AgentHeard {
+    /// The same in parts of at most [`MAX_HEARD`] events, in order.
+    pub fn parts(self) -> impl Iterator<Item = Self> {
+        let Self { generation, source, offset, first, events } = self;
+        let mut rest = events.into_iter();
+        let mut first = first;
+        std::iter::from_fn(move || {
+            let events: Vec<AgentEvent> = rest.by_ref().take(MAX_HEARD).collect();
+            let part = Self { generation, source, offset, first, events };
+            first = first.saturating_add(MAX_HEARD as u32);
+            (!part.events.is_empty()).then_some(part)
+        })
+    }
 }
 
 /// What can take place. A generation is the one the holder names.

@@ -27,5 +27,5 @@ mod verdict;
 mod waiting;
 
 pub use effect::{Answer, Class, Effect};
-pub use input::{AgentHeard, Command, Ended, Found, Happening, Input, Runner};
+pub use input::{AgentHeard, Command, Ended, Found, Happening, Input, MAX_HEARD, Runner};
 pub use state::{Capabilities, Controls, Session, Survivors};

@@ -262,7 +262,7 @@ impl Kernel {
             |line: &&Line| line.heard.source == source && (source == Source::Stream || line.talk == talk);
         let same = lines.iter().rev().find(same_file);
         let offset = if source == Source::Status { 0 } else { same.map_or(0, |l| l.heard.offset) + 10 };
-        let heard = AgentHeard { generation, source, offset, events };
+        let heard = AgentHeard { generation, source, offset, first: 0, events };
         lines.push(Line { talk, lost: false, heard: heard.clone() });
         if holder.connected {
             self.heard.entry(id).or_default().push_back(Happening::Agent(Box::new(heard)));

@@ -14,7 +14,13 @@ use crate::session::{AgentHeard, Happening};
 pub(super) fn stale_words(generation: u64) -> Happening {
     let record = AgentRecord { key: None, parent: None, body: RecordBody::Text { text: "late".into() } };
     let events = vec![AgentEvent::Ready, AgentEvent::Record { record }];
-    Happening::Agent(Box::new(AgentHeard { generation, source: Source::Stream, offset: u64::MAX, events }))
+    Happening::Agent(Box::new(AgentHeard {
+        generation,
+        source: Source::Stream,
+        offset: u64::MAX,
+        first: 0,
+        events,
+    }))
 }
 
 impl Sim {

@@ -148,7 +148,7 @@ const REMOTE: Capabilities =
     Capabilities { controls: Controls { local: false, remote: true, shared: false }, ..BOTH };
 
 fn heard_at(generation: u64, source: Source, offset: u64, events: Vec<AgentEvent>) -> Input {
-    happened(Happening::Agent(Box::new(AgentHeard { generation, source, offset, events })))
+    happened(Happening::Agent(Box::new(AgentHeard { generation, source, offset, first: 0, events })))
 }
 
 fn heard(generation: u64, offset: u64, events: Vec<AgentEvent>) -> Input {

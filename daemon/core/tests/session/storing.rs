@@ -1,9 +1,11 @@
 //! A store that refuses.
 
+use std::collections::VecDeque;
+
 use delight_core::actor::Reducer;
-use delight_core::session::{Command, Effect, Happening, Input, Session};
+use delight_core::session::{AgentHeard, Command, Effect, Happening, Input, Session};
 use delight_core::testing::table::{asked, fresh_record, happened, running, step};
-use delight_proto::agent::{AgentEvent, AgentRecord, RecordBody};
+use delight_proto::agent::{AgentEvent, AgentRecord, RecordBody, Source};
 use delight_proto::event::{Event, EventBody};
 use delight_proto::refusal::Code;
 use delight_proto::session::{Exit, Phase, RestartPolicy};
@@ -43,6 +45,42 @@ fn while_the_store_refuses_the_agent_is_not_heard() {
     assert!(s.hears_agent(), "it tries, and the next input says whether that failed");
     let (s, _) = step(s, 100_000, full(log_seq));
     assert!(!s.hears_agent());
+}
+
+/// A line that means more than is kept in memory comes in parts: what the store refused of it is kept, the rest waits.
+#[test]
+fn a_line_of_very_many_events_loses_nothing_while_the_store_refuses() {
+    const MANY: u64 = 1_000;
+    let mut s = remote();
+    let log_seq = s.record().last_seq;
+    let events = (0..MANY).map(text).collect();
+    let line = AgentHeard { generation: 1, source: Source::Stream, offset: 2_000, first: 0, events };
+    let mut parts: VecDeque<AgentHeard> = line.parts().collect();
+    let mut stored: Vec<Event> = Vec::new();
+    let mut refuses = 3;
+    while !parts.is_empty() || s.deadline().is_some() {
+        let input = match s.hears_agent().then(|| parts.pop_front()).flatten() {
+            Some(part) => happened(Happening::Agent(Box::new(part))),
+            None => Input::Tick,
+        };
+        let at = s.deadline().map_or(100, |deadline| deadline.at);
+        let (next, effects) = step(s, at, input);
+        s = next;
+        if refuses > 0 {
+            refuses -= 1;
+            s = step(s, at, full(log_seq)).0;
+            continue;
+        }
+        stored.extend(
+            effects.iter().filter_map(|e| if let Effect::Append(e) = e { Some(e.clone()) } else { None }),
+        );
+    }
+    assert!(
+        stored.iter().map(|event| event.seq).eq(log_seq + 1..=log_seq + MANY),
+        "all of it, once, in order"
+    );
+    let (_, effects) = step(s, 200_000, heard(1, 2_000, (0..MANY).map(text).collect()));
+    assert!(effects.is_empty(), "it was taken in to its last event");
 }
 
 /// "The disk was full over night": whoever reads the log later sees that something is missing, and how much.

@@ -21,7 +21,7 @@ fn shown(view: &SessionView) -> Facts {
 }
 
 fn heard(s: Session, at: u64, events: Vec<AgentEvent>) -> Session {
-    let line = AgentHeard { generation: 2, source: Source::Stream, offset: at, events };
+    let line = AgentHeard { generation: 2, source: Source::Stream, offset: at, first: 0, events };
     step(s, at, happened(Happening::Agent(Box::new(line)))).0
 }
 
@@ -84,7 +84,8 @@ fn the_metadata_says_what_the_agent_has_to_offer_and_how_it_works() {
     let events = [offers, mode].map(|event| serde_json::from_value(event).unwrap());
     let (s, _) = handed_over();
     assert_eq!(shown(&s.view()).metadata["tools"], Value::Null, "nothing was said");
-    let line = AgentHeard { generation: 1, source: Source::Status, offset: 0, events: events.to_vec() };
+    let line =
+        AgentHeard { generation: 1, source: Source::Status, offset: 0, first: 0, events: events.to_vec() };
     let (s, _) = step(s, 50, happened(Happening::Agent(Box::new(line))));
     let metadata = Value::Object(shown(&s.view()).metadata);
     for (field, expected) in [
@@ -113,6 +114,7 @@ fn nothing_that_has_ended_is_shown_as_thinking() {
         generation: 1,
         source: Source::Status,
         offset: 0,
+        first: 0,
         events: vec![AgentEvent::Activity { activity: Activity::Working }],
     };
     let (s, _) = step(s, 20, happened(Happening::Agent(Box::new(line))));

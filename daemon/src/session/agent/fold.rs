@@ -67,8 +67,10 @@ pub(super) fn fold(
                             ask.paths = resolved_all(&subject.spec.cwd, &ask.paths);
                         }
                     }
-                    if to.blocking_send(Said::Heard(Box::new(heard))).is_err() {
-                        return Ok(None);
+                    for part in heard.parts() {
+                        if to.blocking_send(Said::Heard(Box::new(part))).is_err() {
+                            return Ok(None);
+                        }
                     }
                 }
             }

@@ -209,7 +209,12 @@ async fn finish(subject: &Subject, mut reading: Reading, ended: Option<Exited>, 
 
 /// Whether somebody listens.
 async fn tell(to: &mpsc::Sender<Said>, heard: AgentHeard) -> bool {
-    to.send(Said::Heard(Box::new(heard))).await.is_ok()
+    for part in heard.parts() {
+        if to.send(Said::Heard(Box::new(part))).await.is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 /// The same with the links in the paths it asks about resolved, beside the reactor.

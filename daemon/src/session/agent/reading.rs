@@ -139,12 +139,12 @@ impl Reading {
 
     fn heard(&mut self, offset: u64, events: Vec<AgentEvent>) -> AgentHeard {
         self.told = self.told.max(offset);
-        AgentHeard { generation: self.generation, source: Source::Stream, offset, events }
+        AgentHeard { generation: self.generation, source: Source::Stream, offset, first: 0, events }
     }
 
     /// Something with no place in the output.
     pub(super) fn aside(&self, events: Vec<AgentEvent>) -> AgentHeard {
-        AgentHeard { generation: self.generation, source: Source::Status, offset: 0, events }
+        AgentHeard { generation: self.generation, source: Source::Status, offset: 0, first: 0, events }
     }
 
     /// Takes in input the journal shows.
