@@ -47,6 +47,7 @@ stories! {
     claude_changes_hands_fifty_times: CLAUDE, Local, switching::changes_hands_fifty_times;
     claude_is_taken_back_by_two_spaces: CLAUDE, Remote, switching::is_taken_back_by_two_spaces;
     claude_is_cleared: CLAUDE, Local, switching::is_cleared;
+    claude_is_cleared_twice_while_nobody_listens: CLAUDE, Local, switching::is_cleared_twice_while_nobody_listens;
     codex_converses: CODEX, Remote, life::converses;
     codex_asks_and_does_what_was_decided: CODEX, Remote, life::asks_and_obeys;
     codex_stops_in_mid_stream: CODEX, Remote, life::stops_in_mid_stream;

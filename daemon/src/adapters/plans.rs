@@ -73,13 +73,28 @@ fn claude_is_given_an_id_first_and_resumed_by_it_once_there_is_a_transcript() {
     let rig = Rig::new();
     let claude = claude::Claude::new(AgentsConfig::default().claude);
     let id = derived_id::conversation(session());
-    assert_eq!(rig.words(&claude, Control::Local, &AgentMemory::default()), ["--session-id", &id]);
+    let words = |memory: &AgentMemory| rig.words(&claude, Control::Remote, memory).split_off(8);
+    assert_eq!(words(&AgentMemory::default()), ["--session-id", &id]);
     let project = rig.base.path().join(".claude/projects/p");
     fs::create_dir_all(&project).unwrap();
     fs::write(project.join(format!("{id}.jsonl")), "").unwrap();
-    assert_eq!(rig.words(&claude, Control::Local, &AgentMemory::default()), ["--resume", &id]);
+    assert_eq!(words(&AgentMemory::default()), ["--resume", &id]);
     // After `/clear` there is another id, and no transcript of it yet.
-    assert_eq!(rig.words(&claude, Control::Local, &in_conversation("u-2")), ["--session-id", "u-2"]);
+    assert_eq!(words(&in_conversation("u-2")), ["--session-id", "u-2"]);
+    let local = rig.words(&claude, Control::Local, &AgentMemory::default());
+    assert_eq!(local[..3], ["--resume", &id, "--settings"], "with a hook that writes down where it goes");
+    assert_eq!(local.len(), 4);
+}
+
+#[test]
+fn settings_the_owner_gives_claude_are_left_alone() {
+    let rig = Rig::new();
+    for own in ["--settings", "--settings={}"] {
+        let command = ["claude", own].map(str::to_owned).to_vec();
+        let claude = claude::Claude::new(AgentSettings { command, ..AgentSettings::default() });
+        let words = rig.words(&claude, Control::Local, &AgentMemory::default());
+        assert_eq!(words.iter().filter(|word| word.starts_with("--settings")).count(), 1, "{words:?}");
+    }
 }
 
 /// What is remembered of an agent that works like that.

@@ -1,6 +1,7 @@
 //! Control changes hands: often, at a person's terminal, and while the conversation becomes another.
 
 use std::fs;
+use std::path::Path;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -8,7 +9,7 @@ use delight_proto::agent::{Control, RecordBody};
 use delight_proto::api::method::OutputBody;
 use delight_proto::session::{Phase, Size};
 use delight_tests::terminal::Terminal;
-use delight_tests::{binaries, kernel, until};
+use delight_tests::{binaries, kernel, until, until_some};
 
 use super::life::ends;
 use super::rig::Rig;
@@ -188,4 +189,64 @@ pub(super) fn is_cleared(mut rig: Rig) {
     });
     assert_eq!(rig.conversation(), fourth);
     ends(rig);
+}
+
+/// What was said in a conversation that was begun and left while no daemon ran is told, too.
+pub(super) fn is_cleared_twice_while_nobody_listens(mut rig: Rig) {
+    rig.until_idle_at_the_desktop();
+    rig.types("say in the first");
+    rig.until_turns(1);
+    rig.until_idle();
+    let mut command = rig.sandbox.command(binaries::program("delightctl"));
+    command.args(["attach", rig.id.as_str()]);
+    let mut desk = Terminal::open(&command, Size { cols: 100, rows: 30 });
+    desk.until_shows("in the first");
+    rig.daemon_dies();
+    let config = rig.sandbox.home().join("claude");
+    let mut now = until_some("Claude is idle", || idle_in(&config));
+    for words in ["in the middle", "in the last"] {
+        let before = now;
+        desk.keys("/clear");
+        enters_until(&mut desk, "it is cleared", || idle_in(&config).is_some_and(|now| now != before));
+        now = until_some("Claude is idle", || idle_in(&config));
+        desk.keys(format!("say {words}"));
+        enters_until(&mut desk, "it has answered", || {
+            transcript(&config, &now).contains(&format!("\"text\":\"{words}")) && idle_in(&config).is_some()
+        });
+    }
+    rig.daemon_comes();
+    rig.until_said("in the last");
+    for words in ["in the first", "in the middle", "in the last"] {
+        assert_eq!(rig.said(words), 1, "{words:?}");
+    }
+    assert_eq!(rig.conversation(), now);
+    drop(desk);
+    ends(rig);
+}
+
+/// The conversation Claude is in, if it is idle.
+fn idle_in(config: &Path) -> Option<String> {
+    // Keys lie beside it.
+    let mut files = fs::read_dir(config.join("sessions")).ok()?.flatten().map(|file| file.path());
+    let status = fs::read(files.find(|path| path.extension().is_some_and(|kind| kind == "json"))?).ok()?;
+    let status: serde_json::Value = serde_json::from_slice(&status).ok()?;
+    (status["status"] == "idle").then(|| status["sessionId"].as_str().map(str::to_owned))?
+}
+
+fn transcript(config: &Path, conversation: &str) -> String {
+    let projects = fs::read_dir(config.join("projects")).into_iter().flatten().flatten();
+    let mut found = projects.map(|project| project.path().join(format!("{conversation}.jsonl")));
+    found.find_map(|path| fs::read_to_string(path).ok()).unwrap_or_default()
+}
+
+/// Presses Enter at a terminal until something has come of it.
+fn enters_until(desk: &mut Terminal, what: &str, mut done: impl FnMut() -> bool) {
+    let mut looks = 0;
+    until(what, || {
+        if looks % 16 == 15 {
+            desk.keys("\r");
+        }
+        looks += 1;
+        done()
+    });
 }

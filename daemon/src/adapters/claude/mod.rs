@@ -10,6 +10,7 @@ mod shapes;
 mod stream;
 mod tools;
 mod transcript;
+mod visits;
 mod watch;
 
 use std::path::PathBuf;
@@ -73,7 +74,7 @@ impl Adapter for Claude {
     fn plan(
         &self,
         launch: &Launch<'_>,
-        _: &Machine,
+        machine: &Machine,
         env: Vec<(String, String)>,
     ) -> Result<RunnerPlan, Refusal> {
         let mut env = self.settings.environment(env);
@@ -108,6 +109,12 @@ impl Adapter for Claude {
         if let Some(effort) = &launch.memory.mode.effort {
             argv.push(format!("--effort={effort}"));
         }
+        // Claude takes settings once: the owner's own are left alone.
+        let own = argv.iter().chain(&launch.spec.command).any(|word| word.starts_with(SETTINGS));
+        if launch.control == Some(Control::Local) && !own {
+            let session = machine.place.session(launch.id);
+            argv.extend([SETTINGS.to_owned(), visits::settings(&visits::path(&session))]);
+        }
         argv.extend(launch.spec.command.iter().cloned());
         let stdio = if launch.control == Some(Control::Remote) { Stdio::Pipes } else { Stdio::Pty };
         Ok(RunnerPlan { argv, env, stdio })
@@ -121,9 +128,13 @@ impl Adapter for Claude {
     fn watch(&self, launch: &Launch<'_>, machine: &Machine, pid: u32, to: Reporter) -> Option<Watching> {
         let env = self.settings.environment(machine.environment.of_session(launch.id, &launch.spec.env));
         let config = files::config_dir(&env)?;
-        Some(watching::watching(watch::Watch::new(launch, config, pid), to))
+        let session = machine.place.session(launch.id);
+        Some(watching::watching(watch::Watch::new(launch, config, &session, pid), to))
     }
 }
+
+/// Names further settings.
+const SETTINGS: &str = "--settings";
 
 /// Makes Claude say in its stream what it is doing.
 const STATE_EVENTS: &str = "CLAUDE_CODE_EMIT_SESSION_STATE_EVENTS";

@@ -1,5 +1,6 @@
 //! What Claude does in its own terminal program: its status file says what, its transcript what it said.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +10,7 @@ use serde::Deserialize;
 
 use super::files;
 use super::transcript::Transcript;
+use super::visits::{self, Visits};
 use crate::adapters::Launch;
 use crate::adapters::line_file::LineFile;
 use crate::adapters::watching::{Look, Seen, Watched};
@@ -26,6 +28,11 @@ pub(super) struct Watch {
     cwd: String,
     pid: u32,
     conversation: String,
+    visits: Visits,
+    /// Conversations it has gone to since, oldest first; each is read before the next.
+    ahead: VecDeque<String>,
+    /// The one the status file named when it was last looked at.
+    named_by_status: Option<String>,
     /// How far its transcript has been taken in.
     taken: u64,
     file: Option<LineFile>,
@@ -44,13 +51,16 @@ struct Status {
 }
 
 impl Watch {
-    /// Of the runner of a launch.
-    pub(super) fn new(launch: &Launch<'_>, config: PathBuf, pid: u32) -> Self {
+    /// Of the runner of a launch. `session`: the session's own directory.
+    pub(super) fn new(launch: &Launch<'_>, config: PathBuf, session: &Path, pid: u32) -> Self {
         Self {
             config,
             cwd: launch.spec.cwd.clone(),
             pid,
             conversation: super::conversation(launch),
+            visits: Visits::new(visits::path(session), launch.memory),
+            ahead: VecDeque::new(),
+            named_by_status: None,
             taken: launch.memory.transcript.offset,
             file: None,
             transcript: Transcript { turn: launch.memory.turn.clone() },
@@ -90,6 +100,21 @@ impl Watch {
         }
     }
 
+    /// Notes where Claude went since the last look.
+    fn goes(&mut self, status: Option<&Status>) {
+        self.ahead.extend(self.visits.next(&self.conversation));
+        let Some(status) = status else { return };
+        let now = &status.session_id;
+        // Status and visits are written one after the other: what the status says alone counts once, and what the visits
+        // have passed, or have only just left, is old.
+        let said_before = self.named_by_status.as_ref() == Some(now);
+        let is_old = self.ahead.contains(now) || (!self.ahead.is_empty() && self.conversation == *now);
+        if !said_before && !is_old {
+            self.ahead.push_back(now.clone());
+        }
+        self.named_by_status = Some(now.clone());
+    }
+
     fn read(&mut self, look: &mut Look) {
         if self.file.is_none() {
             let found = files::transcript(&self.config, &self.cwd, &self.conversation);
@@ -115,16 +140,20 @@ impl Watched for Watch {
         let mut look = Look::default();
         // The status first, told last: what was said comes before "idle".
         let status = self.status();
-        if let Some(status) = &status {
-            if status.session_id != self.conversation {
+        self.goes(status.as_ref());
+        while !look.more {
+            let Some(next) = self.ahead.front() else {
+                self.read(&mut look);
+                break;
+            };
+            if *next != self.conversation {
                 self.read(&mut look);
             }
-            if !look.more {
-                self.follow(status.session_id.clone(), &mut look);
+            if !look.more
+                && let Some(next) = self.ahead.pop_front()
+            {
+                self.follow(next, &mut look);
             }
-        }
-        if !look.more {
-            self.read(&mut look);
         }
         let activity = status.and_then(|status| match status.status.as_deref() {
             Some("idle") => Some(Activity::Idle),
@@ -195,8 +224,9 @@ mod tests {
                 transcript: delight_proto::agent::Mark { offset, index: 0 },
                 ..AgentMemory::default()
             };
-            let watch =
-                with_launch("claude", &memory, |launch| Watch::new(launch, base.path().to_owned(), 77));
+            let watch = with_launch("claude", &memory, |launch| {
+                Watch::new(launch, base.path().to_owned(), base.path(), 77)
+            });
             Self { base, watch }
         }
 
@@ -210,6 +240,12 @@ mod tests {
             let path = self.base.path().join(format!("projects/p/{conversation}.jsonl"));
             let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
             file.write_all(text.as_bytes()).unwrap();
+        }
+
+        fn visits(&self, conversation: &str) {
+            let path = visits::path(self.base.path());
+            let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+            writeln!(file, "{}", serde_json::json!({"session_id": conversation})).unwrap();
         }
 
         fn looks(&mut self) -> Vec<String> {
@@ -265,6 +301,47 @@ mod tests {
             machine.looks(),
             ["user:two", "turn{", "}cancelled", "conversation", "user:new", "turn{", "working"]
         );
+    }
+
+    #[test]
+    fn a_conversation_begun_and_left_while_no_daemon_looked_is_read() {
+        let mut machine = Machine::new(0);
+        machine.writes("u-1", &typed("one"));
+        machine.writes("u-2", &typed("two"));
+        machine.writes("u-3", &typed("three"));
+        for conversation in ["u-1", "u-2", "u-3"] {
+            machine.visits(conversation);
+        }
+        machine.says(77, "u-3", "idle");
+        let middle = ["conversation", "user:two", "turn{", "}cancelled"];
+        let words = machine.looks();
+        assert_eq!(words[..3], ["user:one", "turn{", "}cancelled"], "{words:?}");
+        assert_eq!(words[3..7], middle, "{words:?}");
+        assert_eq!(words[7..], ["conversation", "user:three", "turn{", "idle"], "{words:?}");
+        assert!(machine.looks().is_empty());
+    }
+
+    /// The status file and the visits are written by two processes, in any order.
+    #[test]
+    fn nobody_is_taken_back_by_what_is_written_late() {
+        let mut machine = Machine::new(0);
+        machine.visits("u-1");
+        machine.says(77, "u-1", "idle");
+        assert_eq!(machine.looks(), ["conversation", "idle"]);
+        machine.visits("u-2");
+        assert_eq!(machine.looks(), ["conversation"], "the status still names the first");
+        machine.says(77, "u-2", "idle");
+        assert!(machine.looks().is_empty());
+        machine.says(77, "u-3", "idle");
+        assert_eq!(machine.looks(), ["conversation"], "the status is first");
+        machine.visits("u-3");
+        assert!(machine.looks().is_empty());
+        machine.visits("u-4");
+        machine.visits("u-1");
+        machine.says(77, "u-4", "idle");
+        assert_eq!(machine.looks(), ["conversation", "conversation"]);
+        machine.says(77, "u-1", "busy");
+        assert_eq!(machine.looks(), ["working"]);
     }
 
     #[test]
